@@ -1,0 +1,23 @@
+# Four words are enough: bootstrap, test, book, clean.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+
+.PHONY: bootstrap setup test book clean
+
+bootstrap: setup
+	$(PYTHON) -m mere_helpers run
+
+# Host packages, the user's range of ids, .venv, the path to the store. Does nothing when nothing is missing.
+setup:
+	@bash mere_helpers/setup.sh
+
+test: setup
+	$(PYTHON) -m pytest
+
+book: setup
+	.venv/bin/jupyter-book build . -n -W --keep-going
+
+# What the checkout holds. The store is cleaned by `python -m mere_helpers clean`.
+clean:
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

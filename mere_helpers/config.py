@@ -1,0 +1,142 @@
+"""Where things are and how much of the machine to use: read from the environment, once, and never changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import MereError
+
+#: Every time stamp inside a package: 2024-01-01 00:00:00 UTC, in seconds since 1970.
+EPOCH = 1704067200
+
+#: The system we build for.
+TARGET = "x86_64-mere-linux-musl"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of one run.
+
+    Attributes
+    ----------
+    checkout : Path
+        The folder that holds ``recipes/``.
+    store : Path
+        Finished builds, logs and work folders; safe to delete, costly to refill.
+    sources : Path
+        The cache of verified source files.
+    mirrors : tuple of str
+        Folders or URLs that are asked for source files first.
+    offline : bool
+        Never touch the network.
+    jobs : int
+        Compilers that may run at once, over all builds together.
+    budget_s : float or None
+        Seconds after which no new build is started; ``None`` is no limit.
+    """
+
+    checkout: Path
+    store: Path
+    sources: Path
+    mirrors: tuple[str, ...] = ()
+    offline: bool = False
+    jobs: int = 1
+    budget_s: float | None = None
+
+    @property
+    def recipes(self) -> Path:
+        """The folder of all recipes."""
+        return self.checkout / "recipes"
+
+    @property
+    def work(self) -> Path:
+        """The folder in which builds happen, on the same file system as the store."""
+        return self.store / "work"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the logs of failed builds."""
+        return self.store / "logs"
+
+
+def load_config(environment: Mapping[str, str] | None = None) -> Config:
+    """Read the settings from the environment.
+
+    Parameters
+    ----------
+    environment : mapping, optional
+        Used instead of ``os.environ``. It may hold ``MERE_CHECKOUT``, ``MERE_STORE`` (default: ``mere`` in the user's
+        cache folder), ``MERE_SOURCES``, ``MERE_MIRRORS`` (separated by spaces), ``MERE_OFFLINE`` (0 or 1),
+        ``MERE_JOBS`` and ``MERE_BUDGET`` (seconds).
+
+    Raises
+    ------
+    MereError
+        A value is not what its variable is for, or there are no recipes in the checkout.
+    """
+    env = os.environ if environment is None else environment
+
+    checkout = _folder(env.get("MERE_CHECKOUT") or Path(__file__).parent.parent)
+    if not (checkout / "recipes").is_dir():
+        raise MereError(f"no recipes in {checkout}", hint="set MERE_CHECKOUT to the folder that holds recipes/")
+
+    cache = Path(env.get("XDG_CACHE_HOME") or "")
+    if not cache.is_absolute():
+        cache = Path(env["HOME"] if env.get("HOME") else Path.home()) / ".cache"
+    store = _folder(env.get("MERE_STORE") or cache / "mere")
+
+    return Config(
+        checkout=checkout,
+        store=store,
+        sources=_folder(env.get("MERE_SOURCES") or store / "sources"),
+        mirrors=tuple(env.get("MERE_MIRRORS", "").split()),
+        offline=_switch(env, "MERE_OFFLINE"),
+        jobs=int(_number(env, "MERE_JOBS", minimum=1, whole=True) or os.cpu_count() or 1),
+        budget_s=_number(env, "MERE_BUDGET", minimum=0),
+    )
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """The environment a build starts from: nothing of the caller's, so that nothing of it can leak into a result.
+
+    Parameters
+    ----------
+    **extra : str
+        Further variables; they win over the fixed ones.
+    """
+    fixed = {
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "SOURCE_DATE_EPOCH": str(EPOCH),
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+    }
+    return fixed | extra
+
+
+def _folder(path: str | Path) -> Path:
+    return Path(path).expanduser().resolve()
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "")
+    if value not in ("", "0", "1"):
+        raise MereError(f"{name} is {value!r}, which is neither 0 nor 1", hint=f"unset {name}")
+    return value == "1"
+
+
+def _number(env: Mapping[str, str], name: str, *, minimum: float, whole: bool = False) -> float | None:
+    value = env.get(name, "")
+    if not value:
+        return None
+    kind = "a whole number" if whole else "a number"
+    try:
+        number = int(value) if whole else float(value)
+    except ValueError:
+        number = minimum - 1
+    # The comparison is written so that it refuses "nan" too.
+    if not minimum <= number < float("inf"):
+        raise MereError(f"{name} is {value!r}, which is not {kind} from {minimum:g} up", hint=f"unset {name}")
+    return number

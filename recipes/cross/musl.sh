@@ -1,0 +1,21 @@
+# The C library, into the cross compiler's sysroot. The container's root later holds the musl *package* instead.
+sources_of=(musl)
+makedepends=(cross/make cross/binutils cross/gcc)
+
+prepare() {
+    cd "$srcdir"/musl-*
+    # CVE-2025-26519: iconv could write outside its buffer (fixed upstream after 1.2.5; both commits as Debian has them).
+    local fix
+    for fix in "$srcdir"/debian/patches/CVE-2025-26519-*.patch; do patch -p1 < "$fix"; done
+}
+
+build() {
+    cd "$srcdir"/musl-*
+    CC="$target-gcc" CFLAGS='-O2 -g0' ./configure --target="$target" --prefix= --syslibdir=/lib
+    make CROSS_COMPILE="$target-"
+}
+
+package() {
+    make -C "$srcdir"/musl-* DESTDIR="$pkgdir/mere/sysroot" install
+    ln -s . "$pkgdir/mere/sysroot/usr"
+}

@@ -1,0 +1,146 @@
+"""A small checkout and an empty store, fresh for each test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mere_helpers.config import Config
+
+_STEP = """\
+sources_of=({sources_of})
+makedepends=({makedepends})
+
+build() {{ :; }}
+
+package() {{
+    mkdir -p "$pkgdir/mere"
+}}
+"""
+
+_PACKAGE = """\
+pkgname={name}
+pkgver=1.0
+pkgrel=1
+pkgdesc='The {name} of the tests'
+arch=(x86_64)
+url='https://example.org/{name}'
+license=(MIT)
+depends=({depends})
+makedepends=({makedepends})
+{more}
+package() {{
+    # Comments stay.
+    echo {name} > "$pkgdir/{name}"
+}}
+"""
+
+_BOOTSTRAP = """\
+tools = ["temptools/adjust", "cross/make"]
+
+[build-essential]
+default = ["base-layout", "musl"]
+base-layout = []
+musl = ["base-layout"]
+"""
+
+
+def sha256(text: str) -> str:
+    """The pin of a file with this text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.fixture
+def add_step(tmp_path: Path) -> Callable[..., Path]:
+    """Write a step into the checkout: ``add_step("cross/make", sources_of="", makedepends="")``."""
+
+    def add(id: str, *, sources_of: str = "", makedepends: str = "") -> Path:
+        path = tmp_path / "checkout" / "recipes" / f"{id}.sh"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_STEP.format(sources_of=sources_of, makedepends=makedepends))
+        return path
+
+    return add
+
+
+@pytest.fixture
+def add_package(tmp_path: Path) -> Callable[..., Path]:
+    """Write a package into the checkout: ``add_package("zlib", depends="musl", more="...")``."""
+
+    def add(
+        name: str, *, depends: str = "", makedepends: str = "build-essential", more: str = "", text: str | None = None
+    ) -> Path:
+        path = tmp_path / "checkout" / "recipes" / "packages" / name / "PKGBUILD"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text or _PACKAGE.format(name=name, depends=depends, makedepends=makedepends, more=more))
+        return path
+
+    return add
+
+
+@pytest.fixture
+def config(tmp_path: Path, add_step: Callable[..., Path], add_package: Callable[..., Path]) -> Config:
+    """A checkout with two steps, ``cross/make`` and ``temptools/adjust``, and seven packages; an empty store.
+
+    ``build-essential`` needs ``make`` when it is used, ``make`` needs ``musl``, ``musl`` needs ``base-layout``.
+    ``zlib`` has a source to fetch and a patch. ``gcc`` is split: ``gcc`` needs ``gcc-libs``, that needs ``musl``.
+    """
+    checkout = tmp_path / "checkout"
+    add_step("cross/make", sources_of="make")
+    add_step("temptools/adjust", makedepends="cross/make")
+    add_package("base-layout")
+    add_package("musl", depends="base-layout")
+    add_package(
+        "make",
+        depends="musl",
+        more=f"source=(make_4.4.1.orig.tar.xz)\nsha256sums=({sha256('make')})\n_debian=(make-dfsg=4.4.1-2)",
+    )
+    zlib = add_package(
+        "zlib",
+        depends="musl",
+        more=f"source=(https://example.org/zlib-$pkgver.tar.gz fix.patch)\n"
+        f"sha256sums=({sha256('zlib')} {sha256('fix')})\n_debian=(zlib=1:1.0-1)",
+    )
+    (zlib.parent / "fix.patch").write_text("fix")
+    add_package(
+        "gcc",
+        text="""\
+pkgbase=gcc
+pkgname=(gcc gcc-libs)
+pkgver=14.2.0
+pkgrel=2
+epoch=1
+arch=(x86_64)
+url='https://example.org/gcc'
+license=('GPL-3.0-or-later WITH GCC-exception-3.1' LGPL-2.1-or-later)
+depends=(musl)
+makedepends=(build-essential zlib)
+
+build() {
+    make
+}
+
+package_gcc() {
+    pkgdesc='The compiler'
+    depends+=(gcc-libs
+              'zlib>=1.0')  # two more
+    make install
+}
+
+package_gcc-libs() {
+    pkgdesc='Its libraries'
+    license+=(MIT)
+    depends=("musl")
+    make install-libs
+}
+""",
+    )
+    add_package("hello", depends="gcc-libs")
+    add_package("build-essential", depends="base-layout musl make", makedepends="")
+    (checkout / "recipes" / "bootstrap.toml").write_text(_BOOTSTRAP)
+    (checkout / "recipes" / "makepkg.conf").write_text("CARCH=x86_64\n")
+    store = tmp_path / "store"
+    return Config(checkout=checkout, store=store, sources=store / "sources", jobs=2)

@@ -1,0 +1,312 @@
+"""Containers: what is inside, what is not, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mere_helpers.config import Config
+from mere_helpers.container import Bind, Container, Result
+from mere_helpers.errors import ContainerError
+from mere_helpers.idmap import as_mapped_root, id_range
+
+from .rooms import CHECKOUT, busybox, room  # noqa: F401
+
+pytestmark = pytest.mark.containers
+
+
+def sh(room: Config, layers: Path | list[Path], script: str, **options: object) -> Result:
+    with Container(room, layers if isinstance(layers, list) else [layers]) as container:
+        return container.run(["/bin/sh", "-c", script], **options)
+
+
+def left_over(room: Config) -> list[str]:
+    return [path.name for path in (room.store / "containers").glob("mere-*")]
+
+
+def test_own_namespaces(room: Config, busybox: Path) -> None:
+    script = "id -u; hostname; ip -o link | wc -l; ip link show up | wc -l; echo $$; pwd; tty; cat"
+    result = sh(room, busybox, script, cwd="/tmp")
+    assert (result.code, result.tail.split()) == (0, ["0", "mere", "1", "0", "2", "/tmp", "not", "a", "tty"])
+    for kind in ("user", "pid", "net", "mnt", "uts", "ipc"):
+        inside = sh(room, busybox, f"readlink /proc/self/ns/{kind}").tail.strip()
+        assert inside.startswith(kind) and inside != os.readlink(f"/proc/self/ns/{kind}")
+
+
+def test_root_inside_is_nobody_outside(room: Config, busybox: Path) -> None:
+    ids = id_range(room)
+    with Container(room, [busybox]) as container:
+        result = container.run(["/bin/sh", "-c", "cat /proc/self/uid_map; echo x > /file; mknod /zero c 1 5 || echo refused"])
+        assert result.tail.split()[:3] == ["0", str(ids.uid), "65536"]
+        assert "refused" in result.tail
+        assert (container.upper / "file").stat().st_uid == ids.uid
+
+
+def test_environment_is_the_one_given(room: Config, busybox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "x")
+    with Container(room, [busybox], environment={"PATH": "/bin", "A": "b c'\"$x"}) as container:
+        lines = container.run(["/bin/env"]).tail.splitlines()
+    assert sorted(lines) == ["A=b c'\"$x", "PATH=/bin", "container=lxc"]
+
+
+def test_devices_shared_memory_and_tmp(room: Config, busybox: Path) -> None:
+    script = "echo gone > /dev/null; echo x > /dev/shm/x; echo x > /tmp/x; stat -c %a /tmp; echo y > /dev/stderr"
+    result = sh(room, busybox, script)
+    assert (result.code, result.tail.split()) == (0, ["1777", "y"])
+
+
+def test_first_layer_is_the_topmost(room: Config, busybox: Path, tmp_path: Path) -> None:
+    layers = []
+    for name in ("one", "two"):
+        layer = room.checkout / name
+        (layer / "etc").mkdir(parents=True, exist_ok=True)
+        (layer / "etc/who").write_text(name)
+        (layer / f"etc/{name}").write_text(name)
+        layers.append(layer)
+    assert sh(room, [*layers, busybox], "cat /etc/who; ls /etc").tail.split() == ["oneone", "two", "who"]
+    assert sh(room, [*layers[::-1], busybox], "cat /etc/who").tail == "two"
+
+
+def test_forty_layers_and_changes_stay_above(room: Config, busybox: Path) -> None:
+    layers = [busybox]
+    for number in range(40):
+        layer = room.checkout / "many" / str(number)
+        (layer / "folder").mkdir(parents=True)
+        (layer / "folder" / f"file-{number}").touch()
+        layers.append(layer)
+    # Removing and making again needs a mark on the new folder that says: nothing of the layers below.
+    for layer in layers[1:]:
+        as_mapped_root(room, ["chown", "-R", "0:0", layer], own=True)
+    result = sh(room, layers, "ls /folder | wc -l; rm -rf /folder && mkdir /folder && ls /folder | wc -l")
+    assert (result.code, result.tail.split()) == (0, ["40", "0"])
+    assert (layers[7] / "folder/file-6").exists()
+
+
+def test_bound_files(room: Config, busybox: Path, tmp_path: Path) -> None:
+    folder = room.checkout / "a folder"
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "text").write_text("hello")
+    binds = [Bind(folder / "text", "/sources/with blank"), Bind(folder, "/writable", readonly=False), Bind(folder, "/ro")]
+    with Container(room, [busybox], binds=binds, folders=["/sources"]) as container:
+        result = container.run(
+            ["/bin/sh", "-c", "cat '/sources/with blank'; echo x > /writable/new; echo x > /ro/other || echo no"]
+        )
+    assert result.tail.startswith("hello") and result.tail.endswith("no\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["new", "text"]
+
+
+def test_files_go_in_as_root(room: Config, busybox: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe"
+    (recipe / "sub").mkdir(parents=True)
+    (recipe / "sub/fix.patch").write_text("fix")
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o700)
+    with Container(room, [busybox]) as container:
+        container.copy_in([recipe, script], "/deep/below")
+        result = container.run(["/bin/sh", "-c", "cd /deep/below; stat -c '%u:%g %a %n' . script recipe recipe/sub/fix.patch"])
+        with pytest.raises(ContainerError, match="before its first command"):
+            container.copy_in([script], "/deep")
+    assert result.tail.splitlines() == [
+        "0:0 755 .",
+        "0:0 755 script",
+        "0:0 755 recipe",
+        "0:0 644 recipe/sub/fix.patch",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("exit 3", 3), ("kill -9 $$", 137), ("no-such-program", 127), ("exec true", 0)]
+)
+def test_exit_status(room: Config, busybox: Path, command: str, code: int) -> None:
+    assert sh(room, busybox, command).code == code
+
+
+def test_log_gets_everything(room: Config, busybox: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    result = sh(room, busybox, "seq 1 20000; echo error >&2", log=log)
+    assert log.read_text().splitlines() == [*map(str, range(1, 20001)), "error"]
+    assert result.tail.endswith("20000\nerror\n") and len(result.tail) <= 16384
+
+
+def test_cost_counts_orphans(room: Config, busybox: Path) -> None:
+    # The loops run in processes whose parents are gone.
+    loop = "i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done"
+    begin = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([busybox / "bin/sh", "-c", loop], check=True)
+    end = resource.getrusage(resource.RUSAGE_CHILDREN)
+    one = end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime
+    result = sh(room, busybox, f"( ( {loop}; echo >> /done ) & ( {loop}; echo >> /done ) & ) ; sh -c 'while [ \"$(wc -l </done)\" != 2 ]; do sleep 0.1; done' 2>/dev/null")
+    assert result.cpu_s == pytest.approx(2 * one, rel=0.6)
+    assert result.wall_s > one / 4
+
+
+def test_peak_memory(room: Config, busybox: Path) -> None:
+    result = sh(room, busybox, "dd if=/dev/zero of=/dev/null bs=300M count=1 2>/dev/null")
+    assert 300e6 < result.peak_bytes < 400e6
+
+
+def test_time_out_kills_everything(room: Config, busybox: Path) -> None:
+    with Container(room, [busybox]) as container:
+        begin = time.monotonic()
+        result = container.run(["/bin/sh", "-c", "trap '' TERM; sleep 777 & echo on; sleep 777"], timeout=0.7)
+        assert time.monotonic() - begin < 5
+    assert result.timed_out and result.code and result.tail == "on\n"
+    assert not processes("sleep 777")
+    assert not left_over(room)
+
+
+def test_stop_event_ends_it(room: Config, busybox: Path) -> None:
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    with Container(room, [busybox], stop=stop) as container:
+        result = container.run(["/bin/sleep", "778"])
+    assert result.code and not result.timed_out and not processes("sleep 778")
+
+
+def test_nothing_left_after_an_exception(room: Config, busybox: Path) -> None:
+    with pytest.raises(ZeroDivisionError), Container(room, [busybox]) as container:
+        container.run(["/bin/mkdir", "-m", "0", "/closed"])
+        raise ZeroDivisionError
+    assert not left_over(room)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
+def test_killed_run_leaves_nothing_for_long(room: Config, busybox: Path, kind: signal.Signals) -> None:
+    marker = f"8{kind:03d}"
+    script = (
+        "import sys, pathlib; from mere_helpers.config import Config; from mere_helpers.container import Container\n"
+        f"config = Config(checkout=pathlib.Path('/'), store=pathlib.Path({str(room.store)!r}), sources=pathlib.Path('/'))\n"
+        f"with Container(config, [pathlib.Path({str(busybox)!r})]) as container:\n"
+        f"    container.run(['/bin/sleep', '{marker}'])\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=CHECKOUT, stderr=subprocess.DEVNULL)
+    wait_for(lambda: processes(f"sleep {marker}"))
+    process.send_signal(kind)
+    process.wait(10)
+    wait_for(lambda: not processes(f"sleep {marker}"))
+    assert bool(left_over(room)) == (kind == signal.SIGKILL)
+    assert sh(room, busybox, "true").code == 0
+    assert not left_over(room)
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/lxc.*.mere-{process.pid}-*"))
+
+
+def test_links_that_a_build_made_are_not_followed(room: Config, busybox: Path) -> None:
+    script = """mkdir /out /out/real; echo good > /out/real/file; ln -s /etc/passwd /out/file; ln -s /etc /out/folder
+        ln -s real /out/near; mkfifo /out/fifo"""
+    with Container(room, [busybox]) as container:
+        assert container.run(["/bin/sh", "-c", script]).code == 0
+        assert container.names("/out") == ["fifo", "file", "folder", "near", "real"]
+        assert container.read_file("/out/real/file") == b"good\n"
+        bad = ["/out/file", "/out/folder/passwd", "/out/near/file", "/out/fifo", "/out/real", "/out/none", "/out/../out/real/file"]
+        for path in bad:
+            with pytest.raises(ContainerError, match="cannot read"):
+                container.read_file(path)
+        with pytest.raises(ContainerError):
+            container.names("/out/folder")
+        with pytest.raises(ContainerError):
+            container.keep("/out/folder", room.store / "kept")
+
+
+def test_kept_folder_is_ours(room: Config, busybox: Path) -> None:
+    kept = room.store / "failed/kept"
+    for text in ("one", "two"):
+        with Container(room, [busybox], folders=["/build"]) as container:
+            script = f"mkdir -m 500 /build/a; echo {text} > /build/a/b; chmod 4755 /build/a/b; ln -s /etc/shadow /build/c"
+            container.run(["/bin/sh", "-c", script])
+            container.keep("/build", kept)
+        assert (kept / "a/b").read_text() == f"{text}\n"
+        assert {path.lstat().st_uid for path in kept.rglob("*")} == {os.getuid()}
+        assert not (kept / "a/b").stat().st_mode & 0o6000
+    shutil.rmtree(kept)
+
+
+def test_two_at_once(room: Config, busybox: Path) -> None:
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(sh(room, busybox, "sleep 0.5; echo ok").tail)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == ["ok\n"] * 4 and not left_over(room)
+
+
+def test_missing_layer_and_missing_range(room: Config, busybox: Path, tmp_path: Path) -> None:
+    with pytest.raises(ContainerError, match="is not there"), Container(room, [busybox / "none"]):
+        pass
+    with pytest.raises(ContainerError, match="0 layers"), Container(room, []):
+        pass
+    (tmp_path / "subuid").write_text("somebody:200000:65536\n")
+    with pytest.raises(ContainerError, match="no range") as caught:
+        id_range(room, folder=tmp_path)
+    assert ":265536:65536 | sudo tee -a" in caught.value.hint
+
+
+def test_unreachable_store_says_why(room: Config, busybox: Path) -> None:
+    closed = room.checkout / "closed"
+    closed.mkdir(mode=0o700)
+    config = Config(checkout=room.checkout, store=closed / "store", sources=closed)
+    with pytest.raises(ContainerError, match="did not start") as caught, Container(config, [busybox]) as container:
+        container.run(["/bin/true"])
+    assert "check" in caught.value.hint
+    assert not left_over(config)
+
+
+def test_all_of_this_as_an_ordinary_user() -> None:
+    if os.getuid() != 0:
+        pytest.skip("this is the ordinary user")
+    user = ordinary_user()
+    python = next((name for name in (sys.executable, "/usr/bin/python3") if usable(name, user)), None)
+    if python is None:
+        pytest.skip(f"{user} can run no Python that has pytest")
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", CHECKOUT]
+    tests = CHECKOUT / "tests/test_container.py"
+    done = subprocess.run(
+        ["runuser", "-u", user, "--", *command, tests, "-W", "ignore"], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    assert " passed" in done.stdout
+
+
+def ordinary_user(name: str = "builder") -> str:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        made = subprocess.run(["useradd", "-m", name], capture_output=True, text=True)
+        if made.returncode:
+            pytest.skip(f"no user {name}, and none can be made: {made.stderr.strip()}")
+    return name
+
+
+def usable(python: str, user: str) -> bool:
+    command = ["runuser", "-u", user, "--", python, "-Bc", "import sys, pytest; assert sys.version_info >= (3, 11)"]
+    return subprocess.run(command, capture_output=True, cwd="/").returncode == 0
+
+
+def processes(words: str) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if words in path.read_bytes().replace(b"\0", b" ").decode(errors="replace") and "-c" not in path.read_text():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def wait_for(condition: object) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,183 @@
+"""Debian's index: which archive, which entries, which file."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from mere_helpers.apt_entries import deb822_entries, machine_archives
+from mere_helpers.config import Config
+from mere_helpers.debian import DebianMirror, parse_uris
+from mere_helpers.errors import SourceError
+
+PIN = "a" * 64
+DEB822 = """\
+Types: deb
+# http://snapshot.example/debian
+URIs: http://archive.example/debian/
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://archive.example/debian-security
+Suites: bookworm-security
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Enabled: no
+Types: deb
+URIs: http://disabled.example/debian
+Suites: bookworm
+Components: main
+
+Types: deb
+URIs: http://other.example/debian
+Suites: bookworm
+Components: main
+Signed-By: /usr/share/keyrings/other.gpg
+"""
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    parts = tmp_path / "etc/apt/sources.list.d"
+    parts.mkdir(parents=True)
+    return parts.parent
+
+
+@pytest.fixture
+def apt(tmp_path: Path, etc: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Programs that stand in for apt, log their arguments and answer from files; returns their folder."""
+    keyring = tmp_path / "debian-archive-keyring.gpg"
+    keyring.touch()
+    (etc / "sources.list").write_text(f"deb [signed-by={keyring}] http://archive.example/debian sid main\n")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("apt-get", "apt-cache"):
+        (programs / name).write_text(
+            "#!/bin/sh\n"
+            f'here={programs}; echo "${{0##*/}} $*" >> $here/calls\n'
+            'case "$*" in\n'
+            "  *update*) [ -e $here/down ] && { echo 'E: no route' >&2; exit 100; }\n"
+            f"            touch {tmp_path}/store/apt/lists/x_Sources;;\n"
+            "  *showsrc*) cat $here/showsrc;;\n"
+            '  *source*) for word; do :; done; cat "$here/uris-$word" 2>/dev/null || exit 100;;\n'
+            "esac\n"
+        )
+        (programs / name).chmod(0o755)
+    (programs / "showsrc").write_text("")
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setattr(
+        "mere_helpers.debian.clean_environment", lambda **extra: {"PATH": f"{programs}:/usr/bin:/bin"} | extra
+    )
+    return programs
+
+
+def mirror(tmp_path: Path, etc: Path, **settings: bool) -> DebianMirror:
+    return DebianMirror(Config(checkout=tmp_path, store=tmp_path / "store", sources=tmp_path, **settings), etc=etc)
+
+
+def updates(programs: Path) -> int:
+    return (programs / "calls").read_text().count("update")
+
+
+def uri(name: str, sha256: str = PIN) -> str:
+    return f"'http://archive.example/debian/pool/m/{name}' {name} 42 SHA256:{sha256}\n"
+
+
+def test_deb822_entries_of_other_publishers_and_disabled_ones_are_left_out(etc: Path) -> None:
+    (etc / "sources.list.d/debian.sources").write_text(DEB822)
+    main, security = machine_archives(etc)
+    assert (main.address, main.security) == ("http://archive.example/debian", False)
+    assert (security.address, security.security) == ("http://archive.example/debian-security", True)
+
+
+def test_one_line_entries(etc: Path) -> None:
+    (etc / "sources.list").write_text(
+        "# deb http://commented.example/debian trixie main\n"
+        "deb cdrom:[Debian]/ trixie main\n"
+        "deb http://vendor.example/apt stable main\n"
+        "deb [arch=amd64 signed-by=/k/debian-archive-keyring.gpg] http://a.example/debian trixie main non-free # note\n"
+        "deb http://tools.example/linux/debian trixie tools\n"
+    )
+    assert [archive.address for archive in machine_archives(etc)] == [
+        "http://a.example/debian",
+        "http://vendor.example/apt",
+    ]
+
+
+def test_security_suites_need_a_security_archive(etc: Path) -> None:
+    (etc / "sources.list.d/debian.sources").write_text(DEB822)
+    both = machine_archives(etc)
+    text = deb822_entries(both)
+    assert "URIs: http://archive.example/debian-security\nSuites: trixie-security\n" in text
+    assert "Types: deb\n" not in text
+    assert "-security" not in deb822_entries(both[:1])
+
+
+def test_parse_uris_keeps_only_files_with_a_sha256() -> None:
+    text = "NOTICE: hello\n" + uri("m4.tar.xz") + "'http://a.example/x' x 1 MD5Sum:abc\n"
+    (file,) = parse_uris(text)
+    assert (file.name, file.size, file.sha256) == ("m4.tar.xz", 42, PIN)
+
+
+def test_lookup_by_sha256_and_private_state(tmp_path: Path, etc: Path, apt: Path) -> None:
+    (apt / "uris-m4=1").write_text(uri("m4.dsc", "b" * 64) + uri("m4.tar.xz"))
+    debian = mirror(tmp_path, etc)
+    assert debian.lookup("m4=1", PIN).name == "m4.tar.xz"
+    assert debian.lookup("m4=1", "b" * 64).name == "m4.dsc"
+    assert mirror(tmp_path, etc).lookup("m4=1", PIN)
+    assert updates(apt) == 1, "a fresh index is not fetched again"
+    conf = (tmp_path / "store/apt/apt.conf").read_text()
+    assert f'Dir::State "{tmp_path}/store/apt"' in conf and 'APT::Sandbox::User ""' in conf
+    assert all("-c " in line for line in (apt / "calls").read_text().splitlines())
+
+
+def test_another_version_with_the_same_file_will_do(tmp_path: Path, etc: Path, apt: Path) -> None:
+    (apt / "showsrc").write_text(
+        f"Package: m4\nVersion: 2-1\nChecksums-Sha256:\n {'c' * 64} 42 m4.tar.xz\n\n"
+        f"Package: m4\nVersion: 1-2\nChecksums-Sha256:\n {PIN} 42 m4.tar.xz\n"
+    )
+    (apt / "uris-m4=1-2").write_text(uri("m4.tar.xz"))
+    assert mirror(tmp_path, etc).lookup("m4=1-1", PIN).name == "m4.tar.xz"
+
+
+def test_an_old_index_is_fetched_again_and_a_missing_version_asks_once(tmp_path: Path, etc: Path, apt: Path) -> None:
+    (apt / "uris-m4=1").write_text(uri("m4.tar.xz"))
+    mirror(tmp_path, etc).lookup("m4=1", PIN)
+    (stamp,) = (tmp_path / "store/apt").glob("updated-*")
+    os.utime(stamp, (time.time() - 7200,) * 2)
+    debian = mirror(tmp_path, etc)
+    debian.lookup("m4=1", PIN)
+    assert updates(apt) == 1
+    for _ in range(2):
+        with pytest.raises(SourceError, match="not in the index"):
+            debian.lookup("m4=9", PIN)
+    assert updates(apt) == 2
+
+
+def test_an_archive_that_does_not_answer(tmp_path: Path, etc: Path, apt: Path) -> None:
+    (apt / "down").touch()
+    with pytest.raises(SourceError, match="no index: no route"):
+        mirror(tmp_path, etc).lookup("m4=1", PIN)
+
+
+def test_why_it_is_not_available(tmp_path: Path, etc: Path, apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert mirror(tmp_path, etc).unavailable == ""
+    assert mirror(tmp_path, etc, offline=True).unavailable == "offline"
+    (etc / "sources.list").write_text("deb http://u.example/ubuntu noble main\n")
+    with pytest.raises(SourceError, match="name no Debian archive"):
+        mirror(tmp_path, etc).lookup("m4=1", PIN)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert mirror(tmp_path, etc).unavailable == "this host has no apt"
+
+
+def test_state_is_not_for_others_to_write(tmp_path: Path, etc: Path, apt: Path) -> None:
+    (apt / "uris-m4=1").write_text(uri("m4.tar.xz"))
+    mirror(tmp_path, etc).lookup("m4=1", PIN)
+    assert not stat.S_IMODE((tmp_path / "store/apt").stat().st_mode) & 0o002

@@ -1,0 +1,182 @@
+"""Package builds with real makepkg in real containers, with the programs of this host."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mere_helpers.config import Config
+from mere_helpers.errors import BuildError
+from mere_helpers.jobserver import Jobserver
+from mere_helpers.package import build_package
+from mere_helpers.package_file import package_contents, package_info, problems
+from mere_helpers.recipe import load_recipe
+from mere_helpers.source import source_path
+from mere_helpers.store import Entry, Store
+
+from .rooms import CHECKOUT, busybox, host_tools, room, write_package  # noqa: F401
+
+pytestmark = pytest.mark.containers
+
+_SOURCE = b"int main(void) { return 0; }\n"
+
+_PKGBUILD = """\
+pkgname={names}
+pkgbase={name}
+pkgver=1.0
+pkgrel=1
+pkgdesc='A test'
+arch=(x86_64)
+url='https://example.org'
+license=(MIT)
+{more}
+"""
+
+
+class Bench:
+    """Recipes written for a test, and built."""
+
+    def __init__(self, config: Config, layers: list[Path]) -> None:
+        self.config, self.layers, self.store = config, layers, Store(config)
+
+    def build(
+        self, name: str, more: str, *, names: str = "", files: dict[str, str] | None = None, key: str = "", **options: object
+    ) -> Entry:
+        folder = self.config.recipes / "packages" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "PKGBUILD").write_text(_PKGBUILD.format(name=name, names=names or name, more=more))
+        for file, text in (files or {}).items():
+            (folder / file).write_text(text)
+        recipe = load_recipe(self.config, f"packages/{name}")
+        for source in recipe.sources:
+            path = source_path(self.config, source)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(_SOURCE)
+        options = {"jobserver": None, "layers": self.layers} | options
+        return build_package(self.config, self.store, recipe, key=key or hashlib.sha256(more.encode()).hexdigest(), **options)
+
+    def clean(self) -> bool:
+        containers = list((self.config.store / "containers").glob("mere-*"))
+        return not containers and not any((self.config.work / "entries").iterdir())
+
+
+@pytest.fixture(scope="module")
+def bench(room: Config, busybox: Path, host_tools: list[Path]) -> Bench:
+    shutil.copy(CHECKOUT / "recipes/makepkg.conf", room.recipes)
+    return Bench(room, [busybox, *host_tools])
+
+
+def test_split_package_with_sources(bench: Bench, tmp_path: Path) -> None:
+    more = f"""
+source=(main-$pkgver.c::https://example.org/x.c text)
+sha256sums=({hashlib.sha256(_SOURCE).hexdigest()} {hashlib.sha256(b"text").hexdigest()})
+build() {{
+    gcc -o program main-1.0.c
+    echo "makeflags $MAKEFLAGS, pwd $PWD, id $(id -u), home $HOME"
+    touch /sources/new && ! echo x > /sources/main-1.0.c
+    awk 'BEGIN {{ print substr("/merely", 1, 5) }}'
+}}
+package_tool() {{ install -Dm755 program "$pkgdir/bin/program"; }}
+package_tool-doc() {{ install -Dm644 text "$pkgdir/share/text"; }}
+"""
+    with Jobserver(bench.config.work, 1) as jobserver:
+        entry = bench.build("tool", more, names="(tool tool-doc)", files={"text": "text"}, jobserver=jobserver)
+        assert jobserver.free() == 1
+    assert sorted(entry.outputs) == ["tool-1.0-1-x86_64.pkg.tar.zst", "tool-doc-1.0-1-x86_64.pkg.tar.zst"]
+    package = entry.tree / "tool-1.0-1-x86_64.pkg.tar.zst"
+    assert package_contents(package) == ["bin/", "bin/program"]
+    info = package_info(package)
+    assert (info["pkgname"], info["pkgver"], info["builddate"]) == (["tool"], ["1.0-1"], ["1704067200"])
+    log = entry.log.read_text()
+    assert "makeflags -j2 --jobserver-auth=fifo:/js/fifo, pwd /build/tool/src, id 0, home /build" in log
+    measures = entry.measures
+    assert 0 < measures["cpu_s"] and 0 < measures["wall_s"] < 60 and 0 <= measures["overhead_s"] < 5
+    assert bench.clean()
+    again = bench.build("tool", more, names="(tool tool-doc)", key="again")
+    assert again.outputs == entry.outputs and again.output_digest == entry.output_digest
+
+
+def test_found_in_the_store_the_second_time(bench: Bench) -> None:
+    more = 'package() { echo hello > "$pkgdir/hello"; }'
+    first = bench.build("hello", more)
+    assert bench.build("hello", more, layers=[]) == first
+
+
+def test_failure_tells_and_keeps(bench: Bench) -> None:
+    with pytest.raises(BuildError) as caught:
+        bench.build("broken", "build() { echo state > file; mkdir -m 500 shut; for i in $(seq 30); do echo line $i; done; gcc --no-such; }\npackage() { :; }")
+    message = str(caught.value)
+    assert "packages/broken failed: makepkg ended with status 4" in message
+    assert "line 30" in message and "line 2\n" not in message and "--no-such" in message
+    kept = bench.config.store / "failed/packages-broken"
+    assert str(kept) in caught.value.hint
+    assert (kept / "broken/src/file").read_text() == "state\n"
+    assert (kept / "broken/src/file").stat().st_uid == os.getuid()
+    assert "line 1\n" in Path(caught.value.log).read_text()
+    assert bench.clean()
+    entry = bench.build("broken", 'package() { echo good > "$pkgdir/good"; }')
+    assert entry.log.exists() and not kept.exists() and not Path(caught.value.log).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "complaint"),
+    [
+        ("in-usr", 'package() { mkdir -p "$pkgdir/usr/bin"; echo x > "$pkgdir/usr/bin/x"; }', "usr/bin/x: nothing may be"),
+        ("setuid", 'package() { echo x > "$pkgdir/x"; chmod 4755 "$pkgdir/x"; }', "x: changes the user or group (mode 4755)"),
+        ("owner", 'package() { echo x > "$pkgdir/x"; chown 7:8 "$pkgdir/x"; }', "x: belongs to 7:8, not to root"),
+        ("path", 'package() { echo /mere/bin/x > "$pkgdir/x"; }', "x: mentions /mere/"),
+        ("link", 'package() { ln -s /mere/bin/x "$pkgdir/x"; }', "x: mentions /mere/"),
+        ("alien", 'package() { echo x > "$pkgdir/x"; ln -s /etc/passwd /out/alien.pkg.tar.zst; }', "cannot read out/alien"),
+        ("extra", 'package() { echo x > "$pkgdir/x"; echo x > /out/extra; }', "extra: not a package"),
+    ],
+)
+def test_what_a_package_must_not_hold(bench: Bench, name: str, more: str, complaint: str) -> None:
+    with pytest.raises(BuildError, match="what it made is not right") as caught:
+        bench.build(name, more)
+    assert complaint in str(caught.value)
+    assert bench.clean()
+
+
+def test_exceptions_are_listed_in_the_recipe(bench: Bench) -> None:
+    package = 'package() { echo /mere/bin > "$pkgdir/x"; chmod 4755 "$pkgdir/x"; }'
+    entry = bench.build("allowed", f"_setuid_ok=(x)\n_mere_ok=('x*') # why\n{package}")
+    assert len(entry.outputs) == 1
+
+
+def test_package_that_was_not_made(bench: Bench) -> None:
+    with pytest.raises(BuildError, match="status|not made"):
+        bench.build("half", 'package_half() { :; }\npackage_other() { exit 1; }', names="(half other)")
+
+
+def test_time_out_and_stop(bench: Bench) -> None:
+    with pytest.raises(BuildError, match="took more than 1 seconds"):
+        bench.build("slow", "build() { sleep 99; }\npackage() { :; }", timeout=1)
+    stop = threading.Event()
+    with Jobserver(bench.config.work, 1, stop) as jobserver:
+        threading.Timer(1, stop.set).start()
+        begin = time.monotonic()
+        with pytest.raises(BuildError, match="was stopped"):
+            bench.build("slow", "build() { sleep 98; }\npackage() { :; }", jobserver=jobserver)
+        assert time.monotonic() - begin < 10
+    assert bench.clean()
+
+
+def test_problems_of_packages_made_by_hand(tmp_path: Path) -> None:
+    bad = write_package(tmp_path, "bad", {"lib64/": "", "sbin/x": "", "../out": "", "usr -> .": "", "ok": "x" * (1 << 20) + "/store/x"})
+    assert problems(bad, ["/store/"]) == [
+        "lib64: nothing may be installed in lib64/",
+        "sbin/x: nothing may be installed in sbin/",
+        "../out: leads out of the root",
+        "ok: mentions /store/",
+    ]
+    border = write_package(tmp_path, "border", {"ok": "x" * ((1 << 20) - 3) + "/store/x"})
+    assert problems(border, ["/store/"]) == ["ok: mentions /store/"]
+    (tmp_path / "page").write_text("<html>")
+    with pytest.raises(BuildError, match="page is not a package"):
+        package_contents(tmp_path / "page")

@@ -1,0 +1,65 @@
+"""Tables and texts as cells show them."""
+
+from __future__ import annotations
+
+import pytest
+
+from mere_helpers.report import Table, Text, size
+
+
+def test_a_table_is_aligned_and_numbers_stand_at_the_right() -> None:
+    table = Table(("package", "size"), (("musl", "0.9 MiB"), ("gcc", "110.0 MiB")), title="Packages", note="Two.")
+    assert repr(table).splitlines() == [
+        "Packages",
+        "package       size",
+        "-------  ---------",
+        "musl       0.9 MiB",
+        "gcc      110.0 MiB",
+        "Two.",
+    ]
+
+
+def test_an_empty_table_still_shows_its_columns() -> None:
+    assert repr(Table(("file",), ())) == "file\n----"
+
+
+def test_html_is_escaped() -> None:
+    html = Table(("<a>",), (("b & c",),), title="<t>", note="<n>")._repr_html_()
+    assert "&lt;a&gt;" in html
+    assert "b &amp; c" in html
+    assert "<t>" not in html
+    assert "<n>" not in html
+
+
+def test_a_row_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 cells in a row of 2"):
+        Table(("a", "b"), (("x",),))
+
+
+def test_text_shows_itself() -> None:
+    text = Text("a < b")
+    assert repr(text) == "a < b"
+    assert text._repr_html_() == "<pre>a &lt; b</pre>"
+
+
+def test_text_in_a_language_is_highlighted() -> None:
+    pytest.importorskip("pygments")
+    html = Text("for x in a; do :; done", "bash")._repr_html_()
+    assert "<span" in html
+    assert html == Text("for x in a; do :; done", "bash")._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (100_000, "97.7 KiB"),
+        (943_718, "0.9 MiB"),
+        (500 << 20, "500.0 MiB"),
+        (3 << 30, "3.0 GiB"),
+    ],
+)
+def test_sizes(n: int, text: str) -> None:
+    assert size(n) == text

@@ -1,0 +1,259 @@
+"""The store: killed writers, several writers, full and read-only disks, damaged entries."""
+
+from __future__ import annotations
+
+import errno
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mere_helpers.config import Config
+from mere_helpers.errors import StoreError
+from mere_helpers.store import Entry, Store
+
+KEY = "k" * 64
+
+_WRITER = """
+import sys, time
+from pathlib import Path
+from mere_helpers.config import Config
+from mere_helpers.store import Store
+store = Path(sys.argv[1])
+def produce(folder):
+    for number in range(200):
+        (folder / "out" / str(number)).write_text("x" * 10000)
+    print("writing", flush=True)
+    return {}
+Store(Config(store.parent, store, store / "sources")).add("packages/a", sys.argv[2], {}, produce)
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config(tmp_path, tmp_path / "store", tmp_path / "store" / "sources")
+
+
+@pytest.fixture
+def store(config: Config) -> Store:
+    return Store(config)
+
+
+def fill(folder: Path, text: str = "hello") -> dict:
+    (folder / "out" / "bin").mkdir()
+    (folder / "out" / "bin" / "hello").write_text(text)
+    (folder / "out" / "bin" / "hi").symlink_to("hello")
+    (folder / "log").write_text("all went well")
+    return {"wall_s": 1.0, "cpu_s": 2.0}
+
+
+def test_what_is_added_is_found(store: Store) -> None:
+    assert store.find(KEY) is None
+    entry = store.add("packages/a", KEY, {"recipe": "1"}, fill)
+    assert store.find(KEY) == entry
+    assert store.latest("packages/a") == entry
+    assert list(store.entries()) == [entry]
+    assert entry.outputs["bin/hello"].size == 5
+    assert entry.log.read_text() == "all went well"
+    assert entry.measures["cpu_s"] == 2.0 and entry.measures["overhead_s"] >= 0
+    assert entry.meta["inputs"] == {"recipe": "1"}
+    assert (entry.tree / "bin" / "hello").stat().st_mode & 0o222 == 0
+    store.verify(entry)
+
+
+def test_digest_depends_on_outputs_only(store: Store) -> None:
+    first = store.add("packages/a", "1" * 64, {}, fill)
+    same = store.add("packages/a", "2" * 64, {"more": 1}, fill)
+    other = store.add("packages/a", "3" * 64, {}, lambda folder: fill(folder, "Hello"))
+    assert first.output_digest == same.output_digest != other.output_digest
+    assert store.latest("packages/a") == other
+    store.remember(first)
+    assert store.latest("packages/a") == first
+
+
+def test_what_is_there_is_not_built_again(store: Store) -> None:
+    entry = store.add("packages/a", KEY, {}, fill)
+    assert store.add("packages/a", KEY, {}, lambda folder: pytest.fail("built again")) == entry
+
+
+def test_failed_builder_leaves_nothing(store: Store) -> None:
+    def fail(folder: Path) -> dict:
+        fill(folder)
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        store.add("packages/a", KEY, {}, fail)
+    assert store.find(KEY) is None
+    assert not list((store.config.work / "entries").iterdir())
+    store.add("packages/a", KEY, {}, fill)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.002, 0.005, 0.01, 0.02, 0.05])
+def test_killed_writer_loses_its_own_build_only(store: Store, delay: float) -> None:
+    before = store.add("packages/b", "b" * 64, {}, fill)
+    command = [sys.executable, "-c", _WRITER, str(store.config.store), KEY]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout and writer.stdout.readline() == "writing\n"
+        time.sleep(delay)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+    found = store.find(KEY)
+    if found:
+        store.verify(found)
+    store.clean()
+    assert not list((store.config.work / "entries").iterdir())
+    assert store.find("b" * 64) == before
+    assert store.add("packages/a", KEY, {}, fill)
+
+
+def test_clean_leaves_alone_what_somebody_works_on(store: Store) -> None:
+    def produce(folder: Path) -> dict:
+        Store(store.config).clean()
+        return fill(folder)
+
+    store.add("packages/a", KEY, {}, produce)
+
+
+def _add(store: Store, barrier, results) -> None:
+    def produce(folder: Path) -> dict:
+        time.sleep(0.3)
+        fill(folder)
+        return {"builder": os.getpid()}
+
+    barrier.wait()
+    results.put((os.getpid(), store.add("packages/a", KEY, {}, produce).measures["builder"]))
+
+
+def test_of_two_writers_one_builds_and_both_use_it(store: Store) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(3), context.Queue()
+    writers = [context.Process(target=_add, args=(store, barrier, results)) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    seen = [results.get(timeout=20) for _ in writers]
+    for writer in writers:
+        writer.join()
+    assert len({pid for pid, _ in seen}) == 3
+    assert len({builder for _, builder in seen}) == 1
+
+
+def _damage_meta(entry: Entry) -> None:
+    path = entry.path / "meta.json"
+    path.write_text(path.read_text()[:100])
+
+
+def _damage_listing(entry: Entry) -> None:
+    path = entry.path / "meta.json"
+    meta = json.loads(path.read_text())
+    meta["outputs"]["bin/hello"]["mode"] = 0o777
+    path.write_text(json.dumps(meta))
+
+
+def _shorten(entry: Entry) -> None:
+    path = entry.tree / "bin" / "hello"
+    path.chmod(0o644)
+    path.write_text("")
+
+
+@pytest.mark.parametrize(
+    "damage", [_damage_meta, _damage_listing, _shorten, lambda entry: (entry.tree / "bin" / "hello").unlink()]
+)
+def test_damaged_entry_is_built_again(store: Store, damage) -> None:
+    entry = store.add("packages/a", KEY, {}, fill)
+    damage(entry)
+    assert store.find(KEY) is None
+    assert list(store.entries()) == []
+    store.verify(store.add("packages/a", KEY, {}, fill))
+
+
+def test_verify_sees_a_flipped_bit(store: Store) -> None:
+    entry = store.add("packages/a", KEY, {}, fill)
+    (entry.tree / "bin" / "hello").chmod(0o644)
+    (entry.tree / "bin" / "hello").write_text("hellp")
+    (entry.tree / "bin" / "new").write_text("")
+    with pytest.raises(StoreError, match=r"packages/a have changed: bin/hello, bin/new"):
+        store.verify(entry)
+
+
+def test_removed_entry_is_gone(store: Store) -> None:
+    entry = store.add("packages/a", KEY, {}, fill)
+    store.remove(entry)
+    assert store.find(KEY) is None and store.latest("packages/a") is None
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+def test_disk_trouble_is_told_and_loses_nothing(store: Store, number: int) -> None:
+    before = store.add("packages/b", "b" * 64, {}, fill)
+
+    def produce(folder: Path) -> dict:
+        fill(folder)
+        raise OSError(number, os.strerror(number), str(folder / "out"))
+
+    with pytest.raises(StoreError) as caught:
+        store.add("packages/a", KEY, {}, produce)
+    assert os.strerror(number) in str(caught.value) and "hint: " in str(caught.value)
+    assert store.find("b" * 64) == before and store.find(KEY) is None
+
+
+def _in_small_store(tmp_path: Path, script: str) -> str:
+    """Run a script as the root of a user namespace with a store on a disk of 1 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    prelude = f"""
+import subprocess
+from pathlib import Path
+from mere_helpers.config import Config
+from mere_helpers.errors import StoreError
+from mere_helpers.store import Store
+place = Path({str(folder)!r})
+store = Store(Config(place, place / "store", place / "sources"))
+def mount(*words): subprocess.run(["mount", *words, str(place)], check=True)
+mount("-t", "tmpfs", "-o", "size=1m", "none")
+def small(folder):
+    (folder / "out" / "a").write_text("a")
+    return {{}}
+def large(folder):
+    (folder / "out" / "a").write_bytes(bytes(2 << 20))
+    return {{}}
+store.add("packages/a", "a", {{}}, small)
+"""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "--", sys.executable, "-c", prelude + script]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    script = """
+try:
+    store.add("packages/b", "b", {}, large)
+except StoreError as error:
+    print(error)
+store.verify(store.find("a"))
+store.add("packages/c", "c", {}, small)
+"""
+    assert "No space left on device" in _in_small_store(tmp_path, script)
+
+
+def test_read_only_store_can_be_read(tmp_path: Path) -> None:
+    script = """
+mount("-o", "remount,ro")
+try:
+    store.add("packages/b", "b", {}, small)
+except StoreError as error:
+    print(error)
+store.clean()
+store.verify(store.find("a"))
+"""
+    said = _in_small_store(tmp_path, script)
+    assert "Read-only file system" in said and "MERE_STORE" in said
+
+
+def test_store_travels_to_other_processes(store: Store) -> None:
+    assert pickle.loads(pickle.dumps(store)).config == store.config
