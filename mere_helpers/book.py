@@ -7,14 +7,18 @@ import os
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .bench import record_book
 from .config import Config
 from .errors import BuildError, MereError
-from .recipe import load_recipes
+from .plan import Plan
+from .schedule import found
+from .wanted import ids_of
 
 #: What every committed notebook says about its kernel, whichever machine ran it.
 _KERNEL = {
@@ -78,11 +82,13 @@ def run_book(
     room.mkdir(parents=True)
 
     done: dict[Path, str] = {}
+    started = time.time()
     with _progress(room / "progress", say) as channel:
         for path in wanted:
             say(f"chapter {path.stem}")
             notebook = _execute(config, path, room / path.name, channel)
             done[path] = nbformat.writes(normalise(notebook))
+    record_book(config, started, time.time(), len(done))
     if save:
         for path, text in done.items():
             aside = path.with_suffix(".new")
@@ -119,24 +125,22 @@ def normalise(notebook: Any) -> Any:
     return notebook
 
 
-def needs(config: Config, notebook: Path) -> list[str]:
-    """The builds that a chapter speaks of, by id, sorted: every string in its code that names a build or a stage."""
+def needs(graph: Plan, notebook: Path) -> list[str]:
+    """The builds that a chapter uses, by id: those that its cells name to a word which works with results."""
     import nbformat
 
-    known = load_recipes(config)
-    stages = {id_.partition("/")[0] for id_ in known}
-    found: set[str] = set()
+    names: list[str] = []
     for cell in nbformat.read(notebook, as_version=4).cells:
-        if cell.cell_type != "code":
-            continue
-        for word in _strings(cell.source):
-            if word in known:
-                found.add(word)
-            elif word in stages:
-                found.update(id_ for id_ in known if id_.startswith(f"{word}/"))
-            else:
-                found.update({f"packages/{word}"} & known.keys())
-    return sorted(found)
+        if cell.cell_type == "code":
+            names += _used(cell.source)
+    return ids_of(graph, sorted(set(names))) if names else []
+
+
+def missing(config: Config, graph: Plan, notebook: Path) -> list[str]:
+    """The builds that a chapter uses and that the store does not hold; nothing is built to find out."""
+    wanted = needs(graph, notebook)
+    present = found(config, wanted, plan=graph)
+    return [id for id in graph.closure(wanted) if id not in present]
 
 
 def code_cells(notebook: Path) -> int:
@@ -146,10 +150,28 @@ def code_cells(notebook: Path) -> int:
     return sum(cell.cell_type == "code" for cell in nbformat.read(notebook, as_version=4).cells)
 
 
-def _strings(source: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
+def _used(source: str) -> Iterator[str]:
+    """The names in calls such as ``build("musl")`` and ``run("make -v", tools="cross/make")``."""
+    for call in ast.walk(ast.parse(source)):
+        if not isinstance(call, ast.Call):
+            continue
+        words = [node.id for node in (call.func, *call.args[:1]) if isinstance(node, ast.Name)]
+        if {"build", "compare", "figure"} & set(words):
+            yield from (name for value in call.args for name in _texts(value) if name != "containers")
+            if "containers" in [name for value in call.args for name in _texts(value)]:
+                yield "temptools"
+        elif "contents" in words:
+            yield from _texts(call.args[0])
+        elif words and words[0] in ("install", "repository", "tamper"):
+            yield "packages"
+        for option in call.keywords:
+            if option.arg in ("tools", "inside"):
+                yield from ("packages" if name == "system" else name for name in _texts(option.value))
+
+
+def _texts(value: ast.expr) -> list[str]:
+    """The strings in an expression."""
+    return [node.value for node in ast.walk(value) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def _execute(config: Config, path: Path, output: Path, channel: Path) -> Any:
@@ -160,6 +182,7 @@ def _execute(config: Config, path: Path, output: Path, channel: Path) -> Any:
         # The kernel starts in the chapter's folder and has to find the library from there.
         "PYTHONPATH": os.pathsep.join(filter(None, (str(config.checkout), os.environ.get("PYTHONPATH", "")))),
         "MERE_PROGRESS": str(channel),
+        "MERE_HEADLESS": "1",
         # Tables are compared character by character: no colours, no frontend's debugger.
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "NO_COLOR": "1",
@@ -173,7 +196,9 @@ def _execute(config: Config, path: Path, output: Path, channel: Path) -> Any:
             log = config.logs / f"book-{path.stem}.ipynb"
             log.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(output, log)
-            raise BuildError(_failure(path.stem, error), hint="mend it and run again; what was built is kept", log=log) from None
+            raise BuildError(
+                _failure(path.stem, error), hint="mend it and run again; what was built is kept", log=log
+            ) from None
 
 
 def _failure(chapter: str, error: Any) -> str:

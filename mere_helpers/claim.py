@@ -36,11 +36,7 @@ def claim(config: Config) -> tuple[Path, int]:
         # Between the making of a folder and its lock, nobody must take it for a dead one.
         gate = _lock(above / "lock", wait=True)
         try:
-            for old in sorted(above.glob("mere-*")):
-                alive = _lock(old / "alive", wait=False)
-                if alive >= 0:
-                    _remove_stale(config, old)
-                    os.close(alive)
+            _remove_dead(config, above)
             while True:
                 folder = above / f"mere-{os.getpid()}-{next(_NUMBERS)}"
                 # In another PID namespace somebody else may have our number.
@@ -59,13 +55,28 @@ def release(config: Config, folder: Path, alive: int) -> None:
         os.close(alive)
 
 
-def _remove_stale(config: Config, folder: Path) -> None:
-    if (folder / "conf").exists():
-        # Its processes died with their maker; this is for the moment that may take.
-        with suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(["lxc-stop", "-k", "-P", folder, "-n", folder.name], capture_output=True, timeout=20)
-    forget(folder.name)
-    as_mapped_root(config, ["rm", "-rf", folder], own=True)
+def remove_dead(config: Config) -> None:
+    """Remove what is left of containers whose makers were killed; those of a run that is alive stay."""
+    above = config.store / "containers"
+    if above.is_dir():
+        gate = _lock(above / "lock", wait=True)
+        try:
+            _remove_dead(config, above)
+        finally:
+            os.close(gate)
+
+
+def _remove_dead(config: Config, above: Path) -> None:
+    for folder in sorted(above.glob("mere-*")):
+        alive = _lock(folder / "alive", wait=False)
+        if alive < 0:
+            continue
+        if (folder / "conf").exists():
+            # Its processes died with their maker; this is for the moment that may take.
+            with suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(["lxc-stop", "-k", "-P", folder, "-n", folder.name], capture_output=True, timeout=20)
+        forget(folder.name)
+        release(config, folder, alive)
 
 
 def _lock(path: Path, *, wait: bool) -> int:

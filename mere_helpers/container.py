@@ -36,6 +36,14 @@ class Bind:
     target: str
     readonly: bool = True
 
+    @property
+    def setting(self) -> str:
+        """The line for the container's configuration."""
+        kind = "dir" if self.source.is_dir() else "file"
+        rights = "bind,ro" if self.readonly else "bind"
+        names = f"{_escaped(str(self.source))} {_escaped(self.target.strip('/'))}"
+        return f"lxc.mount.entry = {names} none {rights},create={kind} 0 0"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -80,7 +88,7 @@ class Container:
     environment : mapping, optional
         The whole environment of commands; the default is a clean one.
     folders : sequence of str, optional
-        Empty folders to make, absolute.
+        Absolute; made empty.
     stop : threading.Event, optional
         Once it is set, whatever runs inside is killed.
 
@@ -203,11 +211,8 @@ class Container:
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
             for file in files:
                 archive.add(file, arcname=file.name, filter=_of_root)
-        script = 'umask 022 && mkdir -p "$1" && tar -xf - -C "$1"'
-        folder = f"m/upper/{target.strip('/')}"
-        as_mapped_root(
-            self.config, ["sh", "-c", script, "sh", folder], own=True, stdin=buffer.getvalue(), cwd=self.folder
-        )
+        command = ["sh", "-c", 'umask 022 && mkdir -p "$1" && tar -xf - -C "$1"', "sh", f"m/upper/{target.strip('/')}"]
+        as_mapped_root(self.config, command, own=True, stdin=buffer.getvalue(), cwd=self.folder)
 
     def read_file(self, path: str) -> bytes:
         """The contents of a regular file that was written inside.
@@ -251,10 +256,8 @@ class Container:
         if any(letter in place for letter in ":,\\\n \t"):
             raise ContainerError(f"the store is at {place!r}", hint="set MERE_STORE to a path without : , \\ or blanks")
         if not 0 < len(self.layers) <= _MOST_LAYERS or len(place) > _LONGEST_PATH:
-            raise ContainerError(
-                f"a root of {len(self.layers)} layers, in a store with a path of {len(place)} characters",
-                hint=f"layers: from 1 to {_MOST_LAYERS}; path of the store: at most {_LONGEST_PATH}",
-            )
+            hint = f"layers: from 1 to {_MOST_LAYERS}; path of the store: at most {_LONGEST_PATH} characters"
+            raise ContainerError(f"a root of {len(self.layers)} layers in the store {place}", hint=hint)
 
     def _rootfs(self) -> str:
         # LXC wants a slash in front, and mounts with our folder as its current one.
@@ -278,11 +281,7 @@ class Container:
             f"lxc.idmap = g 0 {ids.gid} {ids.count}",
             f"lxc.init.cwd = {cwd}",
         ]
-        for bind in self.binds:
-            kind = "dir" if bind.source.is_dir() else "file"
-            rights = "bind,ro" if bind.readonly else "bind"
-            source, target = _escaped(str(bind.source)), _escaped(bind.target.strip("/"))
-            lines.append(f"lxc.mount.entry = {source} {target} none {rights},create={kind} 0 0")
+        lines += [bind.setting for bind in self.binds]
         for name, value in self.environment.items():
             if "\n" in name + value:
                 raise ContainerError(f"the environment variable {name!r} has more than one line")

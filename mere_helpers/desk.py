@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ def desk(config: Config) -> Path:
             if not Path("/proc", other.name).exists():
                 remove_tree(other)
         (here / "files").mkdir(parents=True)
+        atexit.register(clear_desk, config)
     return here / "files"
 
 

@@ -13,7 +13,7 @@ from .idmap import as_mapped_root
 from .lock import Locks
 from .tree import disk_trouble
 
-# Dependencies are other layers, so they are not looked for (-dd). What a package file is has been checked by its sha256.
+# Package files come out of the verified store.
 _CONFIGURATION = "[options]\nSigLevel = Never\nLocalFileSigLevel = Never\n"
 
 
@@ -56,7 +56,12 @@ def package_layer(config: Config, package_file: Path, pacman: Path, *, stop: thr
 
 
 def compose(
-    config: Config, packages: Iterable[Path], tools: Sequence[Path], pacman: Path, *, stop: threading.Event | None = None
+    config: Config,
+    packages: Iterable[Path],
+    tools: Sequence[Path],
+    pacman: Path,
+    *,
+    stop: threading.Event | None = None,
 ) -> list[Path]:
     """The layers of a root, topmost first: a layer for each package file, over the trees of tools."""
     return [*(package_layer(config, package, pacman, stop=stop) for package in packages), *tools]
@@ -79,12 +84,14 @@ def _install(config: Config, package_file: Path, pacman: Path, layer: Path) -> N
         settings.write_text(_CONFIGURATION)
     try:
         # A run that was killed may have left one. The folder is handed over, so that pacman needs no rights of ours.
-        script = 'rm -rf "$1" && umask 022 && mkdir "$1" "$1/root" && mkdir -p "$1/root/var/lib/pacman" && chown -R 0:0 "$1"'
+        script = 'rm -rf "$1" && umask 022 && mkdir -p "$1/root/var/lib/pacman" && chown -R 0:0 "$1"'
         as_mapped_root(config, ["sh", "-c", script, "sh", aside], own=True)
         root = aside / "root"
-        command = [pacman, "--root", root, "--dbpath", root / "var/lib/pacman", "--config", settings]
+        command: list[str | Path] = [pacman, "--root", root, "--dbpath", root / "var/lib/pacman", "--config", settings]
         command += ["--cachedir", aside, "--hookdir", aside, "--gpgdir", aside, "--logfile", "/dev/null"]
-        as_mapped_root(config, [*command, "-Udd", "--noconfirm", "--noscriptlet", "--noprogressbar", package_file.resolve()])
+        # Dependencies are other layers, so they are not looked for (-dd).
+        command += ["-Udd", "--noconfirm", "--noscriptlet", "--noprogressbar", package_file.resolve()]
+        as_mapped_root(config, command)
         # Inside the folder that pacman was given, a package cannot put itself in the place of the layer.
         as_mapped_root(config, ["sh", "-c", 'mv -T "$1" "$2"', "sh", root, layer], own=True)
     finally:

@@ -1,4 +1,4 @@
-"""Progress while a cell works: a panel in a notebook's front end, lines when nobody looks, never a part of the output."""
+"""Progress while a cell works: a panel in a front end, lines when nobody looks, never a part of the output."""
 
 from __future__ import annotations
 
@@ -185,7 +185,8 @@ def _line(event: Event, file: Any) -> None:
 
 def _fetch_line(event: FetchEvent, file: Any) -> None:
     if file is not None and event.kind in ("done", "failed"):
-        print(f"{'fetched' if event.kind == 'done' else 'FAILED'} {event.name} {size(event.bytes)}", file=file, flush=True)
+        verb = "fetched" if event.kind == "done" else "FAILED "
+        print(f"{verb} {event.name} {size(event.bytes)}", file=file, flush=True)
 
 
 def _in_kernel() -> bool:

@@ -95,9 +95,9 @@ class _Build:
         self.stop = jobserver.stop if jobserver else threading.Event()
         self.log = config.logs / f"{name}.log"
         self.failed = config.store / "failed" / name
-        self.binds = [
-            Bind(source_path(config, source), f"/sources/{source.name}") for source in recipe.sources
-        ] + ([Bind(jobserver.path.parent, "/js", readonly=False)] if jobserver else [])
+        self.binds = [Bind(source_path(config, source), f"/sources/{source.name}") for source in recipe.sources]
+        if jobserver:
+            self.binds.append(Bind(jobserver.path.parent, "/js", readonly=False))
         self.environment = clean_environment(
             PATH="/usr/bin:/bin",
             HOME="/build",

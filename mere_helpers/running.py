@@ -1,4 +1,4 @@
-"""A program followed to its end: all it prints goes to a file, it is killed when its time is up, its cost is counted."""
+"""A program followed to its end: its output goes to a file, it is killed when its time is up, its cost is counted."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def follow(
 ) -> Ended:
     """Run a program that reads nothing, and wait for it.
 
-    When we are killed, the kernel kills the program. Whatever makes us leave early (an exception, Ctrl-C), kills it too.
+    When we are killed the kernel kills the program; when we leave early, by an exception or Ctrl-C, we do.
 
     Parameters
     ----------

@@ -136,8 +136,8 @@ class _Run:
     jobserver: Jobserver | None = None
 
     def __post_init__(self) -> None:
-        self.store = Store(self.config, self.stop)
         self.timeline = Timeline(self.config)
+        self.store = Store(self.config, self.stop, self.timeline.run)
         self.deadline = deadline(self.config)
         self.costs = costs(self.store, self.wanted)
         self.urgency = self.plan.critical_path(self.costs)
@@ -206,8 +206,8 @@ class _Run:
             "dependencies": {needed: entry.output_digest for needed, entry in dependencies.items()},
         }
         build = Build(self.config, self.store, self.plan, id, key, inputs, dependencies, self._open_jobserver())
-        future = executor.submit(self.builders[recipe.stage], build)
-        self.running[future] = (id, key, time.time())
+        started = time.time()
+        self.running[executor.submit(self.builders[recipe.stage], build)] = (id, key, started)
         self._tell("started", id)
 
     def _open_jobserver(self) -> Jobserver:
@@ -227,7 +227,7 @@ class _Run:
         if error is None:
             entry = future.result()
             # Another run may have been quicker while this one waited for the lock.
-            self._done(id, entry, "built" if entry.measures.get("started", started) >= started else "found", started)
+            self._done(id, entry, "built" if entry.meta["run"] == self.store.run else "found", started)
         else:
             self.errors.append((id, error))
             self.timeline.add(id, key, started, "failed", {})

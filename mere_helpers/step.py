@@ -24,7 +24,7 @@ from .recipe import Recipe
 from .running import follow
 from .source import source_path
 from .store import Entry, Store
-from .tree import link_tree, remove_tree
+from .tree import discard, link_tree
 
 _RUNNER = Path(__file__).with_name("step.bash")
 _ARCHIVE = re.compile(r"\.(tar(\.\w+)?|tgz|tbz2?|txz)$")
@@ -93,12 +93,13 @@ def build_step(
     work = config.work / "steps" / name
     log = config.logs / f"{name}.log"
     failed = config.store / "failed" / name
+    trash = config.work / "trash"
 
     def produce(folder: Path) -> dict:
         # The work folder is named after the step, not the key, so that it is easy to find.
         with store.lock(name):
             began = time.monotonic()
-            remove_tree(work)
+            discard(work, trash)
             log.parent.mkdir(parents=True, exist_ok=True)
             place = _place(config)
             try:
@@ -111,7 +112,7 @@ def build_step(
                     measures = _run(recipe.id, command, environment, log, stop, timeout)
                 except BuildError as error:
                     if not stop.is_set():
-                        remove_tree(failed)
+                        discard(failed, trash)
                         failed.parent.mkdir(exist_ok=True)
                         work.rename(failed)
                         error.hint = _hint(config, log, failed, place)
@@ -121,10 +122,10 @@ def build_step(
                 (folder / "out").rmdir()
                 (work / "pkg").rename(folder / "out")
                 log.replace(folder / "log")
-                remove_tree(failed)
+                discard(failed, trash)
             finally:
                 with suppress(OSError):
-                    remove_tree(work)
+                    discard(work, trash)
             return measures | {"overhead_s": time.monotonic() - began - measures["wall_s"]}
 
     return store.add(recipe.id, key, inputs or {}, produce)
@@ -221,8 +222,8 @@ def _run(
         raise BuildError(_failure(id, why, log), log=log)
     return {
         "wall_s": ended.wall_s,
-        "cpu_s": ended.usage.ru_utime + ended.usage.ru_stime,
-        "peak_bytes": limits.peak_bytes or ended.usage.ru_maxrss * 1024,
+        "cpu_s": ended.cpu_s,
+        "peak_bytes": max(limits.peak_bytes, ended.largest_bytes),
         "started": started,
         "ended": time.time(),
     }

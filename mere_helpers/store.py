@@ -82,15 +82,18 @@ class Store:
         Its `store` is the folder; it is made when first written to.
     stop : threading.Event, optional
         Once it is set, nobody waits for a lock any more.
+    run : str, optional
+        The name of the run; each entry that is made keeps it as ``meta["run"]``.
     """
 
-    def __init__(self, config: Config, stop: threading.Event | None = None) -> None:
+    def __init__(self, config: Config, stop: threading.Event | None = None, run: str = "") -> None:
         self.config = config
+        self.run = run
         self._locks = Locks(config.store / "locks", stop or threading.Event())
 
     def __reduce__(self) -> tuple:
         # Builds may run in other processes, where the event means nothing.
-        return Store, (self.config,)
+        return Store, (self.config, None, self.run)
 
     def find(self, key: str) -> Entry | None:
         """The entry under `key`; None if there is none, or if it was damaged so that a look at its files shows it."""
@@ -201,6 +204,8 @@ class Store:
 
     def clean(self) -> None:
         """Remove what killed runs left behind; work that another run is busy with stays."""
+        with disk_trouble():
+            remove_tree(self.config.work / "trash")
         for folder in (self.config.work / "entries", self.config.work / "steps"):
             for path in sorted(folder.glob("*")):
                 # An entry on its way out has its key before the dot.
@@ -220,7 +225,7 @@ class Store:
                 (folder / "out").mkdir(parents=True)
                 measures = dict(produce(folder))
                 began = time.monotonic()
-                meta = {"id": id, "key": key, "inputs": inputs, **listing(folder / "out", settle=True)}
+                meta = {"id": id, "key": key, "run": self.run, "inputs": inputs, **listing(folder / "out", settle=True)}
                 meta["output_digest"] = digest(meta)
                 if (folder / "log").exists():
                     (folder / "log").chmod(0o444)

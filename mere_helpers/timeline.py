@@ -104,10 +104,19 @@ class Timeline:
     """A file in ``runs/`` with one JSON object a line for each build that ended.
 
     A store that cannot be written has no timeline; that alone is no reason to fail.
+
+    Attributes
+    ----------
+    run : str
+        The name of the run: when it began, and as what process.
     """
 
     def __init__(self, config: Config) -> None:
-        self._path = config.store / "runs" / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}.jsonl"
+        began = time.time()
+        # With milliseconds, because a book starts many runs in one process.
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(began)) + f".{began % 1 * 1000:03.0f}"
+        self.run = f"{stamp}-{os.getpid()}"
+        self._path = config.store / "runs" / f"{self.run}.jsonl"
 
     def add(self, id: str, key: str, started: float, how: str, measures: Mapping[str, float]) -> None:
         """Write a line: `how` is ``found``, ``built`` or ``failed``; `started` is in seconds since 1970."""

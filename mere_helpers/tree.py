@@ -7,6 +7,9 @@ import hashlib
 import os
 import shutil
 import stat
+import subprocess
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +77,10 @@ def listing(tree: Path, *, settle: bool = False) -> dict[str, dict]:
 def remove_tree(path: Path) -> None:
     """Remove a folder, also one whose folders were made read-only; none there is fine."""
 
-    def unlock(function: Callable, failed: str, _: object) -> None:
+    def unlock(function: Callable, failed: str, why: tuple) -> None:
+        # Somebody else may be removing the same folder.
+        if isinstance(why[1], FileNotFoundError):
+            return
         # Removing a name needs a writable folder, listing one a readable folder.
         for folder in (os.path.dirname(failed), failed):
             if not os.path.islink(folder) and os.path.isdir(folder):
@@ -86,6 +92,24 @@ def remove_tree(path: Path) -> None:
 
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, onerror=unlock)
+
+
+def discard(path: Path, trash: Path) -> None:
+    """Take a folder away at once; its files are removed in the background, which can take longer than to write them.
+
+    Parameters
+    ----------
+    path : Path
+        The folder; none there is fine.
+    trash : Path
+        A folder on the same file system. What is found in it later can be removed.
+    """
+    if path.exists():
+        trash.mkdir(parents=True, exist_ok=True)
+        aside = tempfile.mkdtemp(dir=trash)
+        path.rename(Path(aside, path.name))
+        process = subprocess.Popen(["nice", "rm", "-rf", aside], start_new_session=True, stderr=subprocess.DEVNULL)
+        threading.Thread(target=process.wait, daemon=True).start()
 
 
 def digest(meta: dict) -> str:

@@ -67,7 +67,7 @@ def host_tools(room: Config) -> list[Path]:
     makepkg = Path(shutil.which("makepkg") or "").read_text()
     # As our own makepkg, it has to work as root.
     _script(layer / "bin/makepkg", makepkg.replace("EUID == 0", "EUID == -1"))
-    _script(layer / "bin/fakeroot", '#!/bin/bash\n[ "$1" = -v ] && exit\n[ "$1" = -- ] && shift\nFAKEROOTKEY=1 exec "$@"\n')
+    _script(layer / "bin/fakeroot", '#!/bin/bash\n[ "$1" = -v ] && exit\nshift\nFAKEROOTKEY=1 exec "$@"\n')
     return [layer, Path("/usr")]
 
 
@@ -80,7 +80,7 @@ def write_package(folder: Path, name: str, files: dict[str, str], *, version: st
     """A package file made by hand; a file ``NAME -> TARGET`` is a link, one that ends with a slash a folder."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        about = f"pkgname = {name}\npkgbase = {name}\npkgver = {version}\npkgdesc = test\nsize = 1\narch = x86_64\n{more}"
+        about = f"pkgname = {name}\npkgbase = {name}\npkgver = {version}\nsize = 1\narch = x86_64\n{more}"
         for path, text in {".PKGINFO": about, **files}.items():
             member = tarfile.TarInfo(path.partition(" -> ")[0])
             member.mode = 0o644

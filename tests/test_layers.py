@@ -14,8 +14,9 @@ from mere_helpers.errors import ContainerError, StoreError
 from mere_helpers.idmap import id_range
 from mere_helpers.layers import compose, package_layer, remove_layers
 
-from .rooms import busybox, host_tools, room, write_package  # noqa: F401
+from .rooms import write_package
 
+pytest_plugins = ("tests.rooms",)
 pytestmark = pytest.mark.containers
 
 

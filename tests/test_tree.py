@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from mere_helpers.errors import StoreError
-from mere_helpers.tree import digest, disk_trouble, link_tree, listing, remove_tree
+from mere_helpers.tree import digest, discard, disk_trouble, link_tree, listing, remove_tree
 
 
 @pytest.fixture
@@ -94,6 +95,16 @@ def test_remove_tree_copes_with_locked_folders(tree: Path) -> None:
     remove_tree(tree)
 
 
+def test_discarded_folder_is_gone_at_once_and_its_files_soon(tree: Path, tmp_path: Path) -> None:
+    discard(tree, tmp_path / "trash")
+    assert not tree.exists()
+    discard(tree, tmp_path / "trash")
+    end = time.monotonic() + 10
+    while list((tmp_path / "trash").iterdir()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_remove_tree_follows_no_link(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tree)
     remove_tree(tmp_path / "link")
@@ -102,4 +113,4 @@ def test_remove_tree_follows_no_link(tree: Path, tmp_path: Path) -> None:
 
 def test_other_errors_pass() -> None:
     with pytest.raises(FileNotFoundError), disk_trouble():
-        open("/nonexistent")
+        Path("/nonexistent").read_text()

@@ -21,7 +21,7 @@ package() {
     install -Dm644 -t "$pkgdir/dev/include" libarchive/archive.h libarchive/archive_entry.h
     # pacman's build finds libarchive through pkg-config, and links all that libarchive uses.
     mkdir -p "$pkgdir/dev/lib/pkgconfig"
-    printf '%s\n' "prefix=$tools/dev" 'Name: libarchive' 'Description: for pacman' 'Version: 3.7.4' \
-        "Cflags: -I$tools/dev/include" \
-        "Libs: -L$tools/dev/lib -larchive -llzma -lzstd -lz -lnettle" > "$pkgdir/dev/lib/pkgconfig/libarchive.pc"
+    printf '%s\n' 'Name: libarchive' 'Description: reads and writes archives' 'Version: 3.7.4' \
+        'Cflags: -I/dev/include' 'Libs: -L/dev/lib -larchive -llzma -lzstd -lz -lnettle' \
+        > "$pkgdir/dev/lib/pkgconfig/libarchive.pc"
 }

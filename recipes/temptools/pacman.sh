@@ -17,6 +17,7 @@ prepare() {
 	pkg-config = 'pkg-config'
 	[properties]
 	needs_exe_wrapper = false
+	sys_root = '$tools'
 	pkg_config_libdir = '$tools/dev/lib/pkgconfig'
 	[built-in options]
 	c_args = ['-I$tools/dev/include']
@@ -27,7 +28,6 @@ prepare() {
 	cpu = 'x86_64'
 	endian = 'little'
 	EOF
-    sed -i "s#^prefix=.*#prefix=$tools/dev#; s#-[IL][^ ]*/dev/#&#" "$tools"/dev/lib/pkgconfig/*.pc
 }
 
 build() {

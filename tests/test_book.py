@@ -1,0 +1,133 @@
+"""The book runs through papermill in order, is normalised, and says where it stopped."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from mere_helpers import book
+from mere_helpers.config import Config, load_config
+from mere_helpers.errors import BuildError, MereError
+from mere_helpers.plan import Plan
+
+TOC = (
+    "format: jb-book\nroot: book/index\nparts:\n  - chapters:\n      - file: notebooks/01-one\n      - file: book/end\n"
+)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Config:
+    """A book of one chapter."""
+    checkout = tmp_path / "checkout"
+    (checkout / "notebooks").mkdir(parents=True)
+    (checkout / "_toc.yml").write_text(TOC)
+    return Config(checkout=checkout, store=tmp_path / "store", sources=tmp_path / "store/sources")
+
+
+def _chapter(config: Config, *sources: str) -> Path:
+    path = config.checkout / "notebooks/01-one.ipynb"
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# One"), *map(new_code_cell, sources)]), path)
+    return path
+
+
+def test_chapters_come_in_the_order_of_the_table_of_contents() -> None:
+    names = [path.stem for path in book.chapters(load_config())]
+    assert names[0] == "01-host"
+    assert names == sorted(names)
+
+
+def test_a_chapter_that_is_not_there_is_named(small: Config) -> None:
+    with pytest.raises(MereError, match=r"notebooks/01-one\.ipynb"):
+        book.chapters(small)
+
+
+def test_runs_in_the_folder_of_the_notebooks_and_writes_back(small: Config) -> None:
+    path = _chapter(small, "import os; os.path.basename(os.getcwd())", "1 + 1")
+    said: list[str] = []
+    book.run_book(small, say=said.append)
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == [1, 2]
+    assert [cell.outputs[0].data["text/plain"] for cell in cells] == ["'notebooks'", "2"]
+    assert said == ["chapter 01-one"]
+    assert (small.store / "book.jsonl").is_file()
+    before = path.read_bytes()
+    book.run_book(small, say=said.append)
+    assert path.read_bytes() == before
+
+
+def test_lines_of_progress_come_by_the_pipe(small: Config) -> None:
+    _chapter(small, "import os\nprint('half way', file=open(os.environ['MERE_PROGRESS'], 'w'))")
+    said: list[str] = []
+    book.run_book(small, say=said.append, save=False)
+    assert said == ["chapter 01-one", "half way"]
+
+
+def test_a_failing_cell_is_shown_and_nothing_is_written_back(small: Config) -> None:
+    path = _chapter(small, "1 + 1", "raise ValueError('line one\\nline two')")
+    before = path.read_bytes()
+    with pytest.raises(BuildError) as caught:
+        book.run_book(small, say=lambda line: None)
+    assert "chapter 01-one stopped at cell 2" in caught.value.message
+    assert "    raise ValueError" in caught.value.message
+    assert caught.value.message.endswith("line two")
+    assert Path(str(caught.value.log)).is_file()
+    assert path.read_bytes() == before
+
+
+def test_no_chapter_of_that_name(small: Config) -> None:
+    _chapter(small, "1")
+    with pytest.raises(MereError, match="no chapter begins with 99"):
+        book.run_book(small, only=["99"])
+
+
+def test_normalised_notebooks_say_nothing_about_the_run() -> None:
+    cell = new_code_cell("1", metadata={"tags": ["x", "nbval-skip"], "papermill": {"duration": 3}}, execution_count=7)
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a"}, "text/plain": "Panel"}
+    cell.outputs = [
+        new_output("display_data", data=view),
+        new_output("execute_result", data={"text/plain": "1"}, execution_count=7, metadata={"when": "now"}),
+    ]
+    notebook = book.normalise(new_notebook(cells=[cell], metadata={"papermill": {}, "widgets": {}}))
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.cells[0].metadata == {"tags": ["nbval-skip"]}
+    assert notebook.cells[0].execution_count == 1
+    assert notebook.cells[0].outputs == [
+        {"output_type": "execute_result", "data": {"text/plain": "1"}, "execution_count": 1, "metadata": {}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "ids"),
+    [
+        ('build("musl")', {"packages/musl"}),
+        ('run("make -v", tools="cross/make")', {"cross/make"}),
+        ('expect_error(run, "perl -v", inside="m4")', {"packages/m4"}),
+        ('run("ls", inside=("musl", "zlib"))', {"packages/musl", "packages/zlib"}),
+        ('show("gcc", "build")', set()),
+        ('run("id -u")', set()),
+        ('contents("musl", "lib/*")', {"packages/musl"}),
+        ('compare("zlib")', {"packages/zlib"}),
+    ],
+)
+def test_needs_are_read_from_the_cells(tmp_path: Path, cell: str, ids: set[str]) -> None:
+    path = tmp_path / "chapter.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(cell)]), path)
+    assert set(book.needs(Plan.from_recipes(load_config()), path)) == ids
+
+
+def test_stages_are_needed_whole(tmp_path: Path) -> None:
+    path = tmp_path / "chapter.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell('figure("cross")\nfigure("containers", count=2)')]), path)
+    ids = book.needs(Plan.from_recipes(load_config()), path)
+    assert {"cross/gcc", "temptools/adjust"} <= set(ids)
+    assert not any(id.startswith("packages/") for id in ids)
+
+
+def test_python_is_the_one_that_runs_this(small: Config) -> None:
+    path = _chapter(small, "import sys; sys.executable")
+    book.run_book(small, say=lambda line: None)
+    assert sys.executable in path.read_text()

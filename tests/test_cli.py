@@ -1,0 +1,79 @@
+"""The command line is the words of the book, and turns errors into exit statuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mere_helpers import cli, vocabulary
+from mere_helpers.errors import BuildError
+from mere_helpers.report import Table
+from mere_helpers.schedule import BudgetError
+
+
+@pytest.fixture(autouse=True)
+def _empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MERE_STORE", str(tmp_path / "store"))
+
+
+def test_without_a_word_it_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+    assert ended.value.code == 2
+    assert "WORD" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["check", "fetch", "build", "run", "status", "log", "clean", "bench", "open"])
+def test_every_word_explains_itself(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([word, "--help"])
+    assert ended.value.code == 0
+    assert word in capsys.readouterr().out
+
+
+def test_status_of_an_empty_store(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["status"]) == 0
+    out = capsys.readouterr().out
+    assert "packages/musl" in out
+    assert "0 of " in out
+
+
+def test_bench_of_an_empty_store(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench"]) == 0
+    assert "0 of " in capsys.readouterr().out
+
+
+def test_an_error_is_a_message_a_hint_and_a_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["log", "muzl"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("RecipeError: no recipe muzl\nhint: did you mean ")
+    assert "Traceback" not in err
+
+
+def test_a_log_that_is_not_there_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["log", "musl"]) == 1
+    assert "build packages/musl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(BuildError("it failed"), 1), (BudgetError("time is up"), cli.OUT_OF_TIME), (KeyboardInterrupt(), 130)],
+)
+def test_statuses(error: BaseException, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*names: str) -> Table:
+        raise error
+
+    monkeypatch.setattr(vocabulary, "fetch", failing)
+    assert cli.main(["fetch"]) == status
+
+
+def test_clean_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    for name in ("entries/key", "logs", "sources/ab"):
+        (store / name).mkdir(parents=True)
+    (store / "letter.txt").write_text("not ours")
+    assert cli.main(["clean"]) == 0
+    assert sorted(path.name for path in store.iterdir()) == ["letter.txt", "sources"]
+    assert cli.main(["clean", "--sources"]) == 0
+    assert [path.name for path in store.iterdir()] == ["letter.txt"]

@@ -1,0 +1,24 @@
+"""Pictures are drawn without a front end, and only their captions are compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mere_helpers.figure import container_figure, cost_figure
+from mere_helpers.store import Entry
+
+
+def test_costs_of_builds() -> None:
+    entries = {
+        f"cross/{name}": Entry(f"cross/{name}", name, Path(name), {"measures": {"cpu_s": cost}})
+        for name, cost in (("gcc", 1000.0), ("make", 9.0))
+    }
+    drawn = cost_figure(entries, "what cross cost")
+    assert repr(drawn) == "figure: what cross cost"
+    assert drawn._repr_png_().startswith(b"\x89PNG")
+
+
+def test_times_of_containers() -> None:
+    drawn = container_figure([0.05, 0.06, 0.2])
+    assert repr(drawn) == "figure: 3 containers, one after another"
+    assert drawn._repr_png_().startswith(b"\x89PNG")

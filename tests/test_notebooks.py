@@ -1,0 +1,108 @@
+"""The committed chapters: their form, and that what they show could come from any machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+
+from mere_helpers import book
+from mere_helpers.config import load_config
+
+CHAPTERS = book.chapters(load_config())
+TAGS = {"nbval-ignore-output": 2, "nbval-skip": 0, "raises-exception": 0}
+DURATION = re.compile(r"\b\d+(\.\d+)? ?(s|sec|seconds|min|minutes|ms)\b")
+
+
+def _read(path: Path):
+    return nbformat.read(path, as_version=4)
+
+
+def _code(path: Path) -> list:
+    return [cell for cell in _read(path).cells if cell.cell_type == "code"]
+
+
+def _outputs(path: Path) -> list[str]:
+    """The compared texts of a chapter."""
+    texts = []
+    for cell in _code(path):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            texts += [output.get("text", ""), data.get("text/plain", ""), data.get("text/html", "")]
+    return texts
+
+
+def test_every_notebook_is_in_the_table_of_contents() -> None:
+    assert sorted(CHAPTERS) == sorted((load_config().checkout / "notebooks").glob("*.ipynb"))
+    assert sorted(CHAPTERS) == CHAPTERS
+
+
+def test_tags_that_weaken_a_check_are_rare() -> None:
+    tags = [tag for path in CHAPTERS for cell in _read(path).cells for tag in cell.metadata.get("tags", ())]
+    for tag, most in TAGS.items():
+        assert tags.count(tag) <= most
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+class TestChapter:
+    def test_is_normalised(self, path: Path) -> None:
+        text = path.read_text()
+        notebook = _read(path)
+        counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+        if any(counts):
+            assert nbformat.writes(book.normalise(notebook)) + "\n" == text
+        assert "papermill" not in notebook.metadata
+
+    def test_imports_stand_in_the_first_cell_only(self, path: Path) -> None:
+        first, *others = _code(path)
+        assert re.match(r"from mere_helpers import ", first.source)
+        for cell in others:
+            nodes = list(ast.walk(ast.parse(cell.source)))
+            assert not any(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes)
+
+    def test_uses_all_that_it_imports(self, path: Path) -> None:
+        first, *others = _code(path)
+        imported = {alias.name for node in ast.parse(first.source).body for alias in getattr(node, "names", ())}
+        said = {node.id for cell in others for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)}
+        assert imported == imported & said
+
+    def test_cells_are_short(self, path: Path) -> None:
+        lengths = [len(cell.source.splitlines()) for cell in _code(path)]
+        assert max(lengths) <= 15
+        assert median(lengths) <= 2
+
+    def test_there_is_more_prose_than_code(self, path: Path) -> None:
+        prose = sum(len(cell.source.split()) for cell in _read(path).cells if cell.cell_type == "markdown")
+        assert prose >= 25 * len(_code(path))
+
+    def test_has_a_title_a_summary_and_an_exercise(self, path: Path) -> None:
+        prose = "\n".join(cell.source for cell in _read(path).cells if cell.cell_type == "markdown")
+        assert prose.startswith("# ")
+        assert "\n## Summary\n" in prose
+        assert "**Exercise.**" in prose
+
+    def test_no_cell_ends_in_a_semicolon_or_failed(self, path: Path) -> None:
+        for cell in _code(path):
+            assert not cell.source.rstrip().endswith(";")
+            assert not any(output.output_type == "error" for output in cell.outputs)
+
+    def test_shows_nothing_of_the_machine_that_ran_it(self, path: Path) -> None:
+        config = load_config()
+        for text in _outputs(path):
+            for place in (str(config.checkout), str(config.store), str(Path.home())):
+                assert f"{place}/" not in text
+            assert not re.search(r"/(home|tmp)/\w", text)
+
+    def test_shows_no_duration_in_a_table(self, path: Path) -> None:
+        for text in _outputs(path):
+            if "<table>" in text:
+                assert not DURATION.search(re.sub(r"<[^>]*>", " ", text))
+
+    def test_outputs_fit_on_a_screen(self, path: Path) -> None:
+        for cell in _code(path):
+            for output in cell.outputs:
+                assert len(output.get("data", {}).get("text/plain", "").splitlines()) <= 80

@@ -1,0 +1,266 @@
+"""Steps on the host: real namespaces, tiny recipes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import mere_helpers.step as module
+from mere_helpers.config import Config
+from mere_helpers.errors import BuildError, MereError, StoreError
+from mere_helpers.jobserver import Jobserver
+from mere_helpers.recipe import Recipe, Source
+from mere_helpers.source import source_path
+from mere_helpers.step import build_step
+from mere_helpers.store import Entry, Store
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config(tmp_path, tmp_path / "store", tmp_path / "store" / "sources", jobs=2)
+
+
+@pytest.fixture
+def store(config: Config) -> Store:
+    return Store(config)
+
+
+@pytest.fixture
+def step(config: Config, store: Store) -> Callable[..., Entry]:
+    """Build a step of this text."""
+
+    def build(
+        text: str,
+        *,
+        name: str = "hello",
+        sources: tuple[Source, ...] = (),
+        files: tuple[Path, ...] = (),
+        tools: dict[str, Entry] | None = None,
+        jobserver: Jobserver | None = None,
+        timeout: float | None = None,
+    ) -> Entry:
+        path = config.checkout / f"{name}.sh"
+        path.write_text(text)
+        recipe = Recipe("cross", name, path, "", (), "", "", (), {}, (), sources, (path, *files))
+        key = hashlib.sha256((name + text).encode()).hexdigest()
+        return build_step(config, store, recipe, tools or {}, jobserver, key=key, timeout=timeout)
+
+    return build
+
+
+def test_output_is_what_package_left(step: Callable[..., Entry], config: Config) -> None:
+    entry = step(
+        'prepare() { echo 1 > a; }; build() { cat a > b; }; package() { cp b "$pkgdir/c"; ln -s c "$pkgdir/d"; }'
+    )
+    assert entry.outputs.keys() == {"c"} and entry.meta["links"] == {"d": "c"}
+    assert (entry.tree / "c").read_text() == "1\n"
+    assert entry.log.read_text() == "==> prepare\n==> build\n==> package\n"
+    assert entry.measures.keys() == {"wall_s", "cpu_s", "peak_bytes", "started", "ended", "overhead_s"}
+    assert entry.measures["peak_bytes"] >= 0
+    assert not list((config.work / "steps").iterdir()) and not list(config.logs.iterdir())
+
+
+def test_processor_time_is_counted(step: Callable[..., Entry]) -> None:
+    entry = step("build() { for ((i = 0; i < 100000; i++)); do :; done; }; package() { (build); }")
+    assert 0.05 < entry.measures["cpu_s"] <= 2 * entry.measures["wall_s"]
+
+
+def test_environment_is_clean_and_the_same_everywhere(step: Callable[..., Entry], monkeypatch) -> None:
+    monkeypatch.setenv("CFLAGS", "-march=native")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/nowhere")
+    entry = step("build() { env; umask; id -u; cat /proc/net/dev; }; package() { :; }")
+    log = entry.log.read_text()
+    assert "march" not in log and "nowhere" not in log
+    for line in ("srcdir=/mnt/src", "pkgdir=/mnt/pkg", "tools=/mnt/tools", "LC_ALL=C", "TZ=UTC", "MAKEFLAGS=-j2",
+                 "SOURCE_DATE_EPOCH=1704067200", "target=x86_64-mere-linux-musl", "0022", "1000"):  # fmt: skip
+        assert line in log.splitlines()
+    assert [line.split(":")[0].strip() for line in log.splitlines() if ":" in line and "|" not in line][-1] == "lo"
+
+
+def test_sources_are_unpacked_and_files_copied(step: Callable[..., Entry], config: Config, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    sources = []
+    for end in ("tar.gz", "tar.xz", "tar.bz2", "txt"):
+        source = Source(f"a-{end}.{end}", None, end, (), "packages/a")
+        sources.append(source)
+        path = source_path(config, source)
+        path.parent.mkdir(parents=True)
+        if end == "txt":
+            path.write_text("plain")
+        else:
+            with tarfile.open(path, f"w:{end[4:]}") as archive:
+                archive.add(tmp_path / "a", f"a-{end}/a")
+    patch = tmp_path / "fix.patch"
+    patch.write_text("fix")
+    entry = step(
+        'build() { :; }; package() { cp -r * "$pkgdir"; }', sources=tuple(sources), files=(patch,)
+    )  # fmt: skip
+    assert entry.outputs.keys() == {"a-tar.gz/a", "a-tar.xz/a", "a-tar.bz2/a", "a-txt.txt", "fix.patch"}
+
+
+def test_missing_source_is_named(step: Callable[..., Entry]) -> None:
+    with pytest.raises(BuildError, match=r"lacks a\.tar\.gz"):
+        step("build() { :; }; package() { :; }", sources=(Source("a.tar.gz", None, "0", (), "packages/a"),))
+
+
+def test_failure_shows_the_end_of_the_log_and_keeps_the_folder(step: Callable[..., Entry], config: Config) -> None:
+    text = "build() { echo kept > file; for i in {1..50}; do echo line $i; done; false; echo on; }; package() { :; }"
+    with pytest.raises(BuildError) as caught:
+        step(text)
+    error = caught.value
+    assert error.message.startswith("cross/hello failed in build (status 1)\n  | line 31\n")
+    assert error.message.endswith("line 50")
+    assert error.log == config.logs / "cross-hello.log" and "line 1\n" in error.log.read_text()
+    kept = config.store / "failed" / "cross-hello"
+    assert str(kept) in error.hint and (kept / "src" / "file").read_text() == "kept\n"
+    step("build() { :; }; package() { :; }")
+    assert not kept.exists() and not error.log.exists()
+
+
+def test_tools_are_the_union_of_the_dependencies(step: Callable[..., Entry], store: Store) -> None:
+    install = 'build() { :; }; package() { install -D /dev/stdin "$pkgdir/mere/bin/%s" <<< "echo I am %s"; }'
+    one = step(install % ("one", "one"), name="one")
+    two = step(install % ("two", "two"), name="two")
+    tools = {"cross/one": one, "cross/two": two}
+    text = """
+build() { bash "$tools/mere/bin/one"; two; echo changed > new; cp --remove-destination new "$tools/mere/bin/two"; }
+package() { touch "$tools/mere/bin/three"; ! echo hi > "$tools/mere/bin/one"; }
+"""
+    entry = step(text, tools=tools)
+    assert "I am one\n" in entry.log.read_text() and "I am two\n" in entry.log.read_text()
+    assert "Permission denied" in entry.log.read_text()
+    store.verify(one)
+    store.verify(two)
+
+
+def test_clash_of_tools_is_named(step: Callable[..., Entry]) -> None:
+    text = 'build() { :; }; package() { echo "$RANDOM" > "$pkgdir/same"; }'
+    tools = {"cross/one": step(text, name="one"), "cross/two": step(text, name="two")}
+    with pytest.raises(StoreError, match="has same as well as cross/two"):
+        step("build() { :; }; package() { :; }", tools=tools)
+
+
+def test_step_that_changes_the_store_is_caught(step: Callable[..., Entry], store: Store) -> None:
+    one = step('build() { :; }; package() { echo 1 > "$pkgdir/one"; }', name="one")
+    with pytest.raises(BuildError, match="wrote into its tools: one"):
+        step(
+            'build() { chmod u+w "$tools/one"; echo 2 > "$tools/one"; }; package() { :; }', tools={"cross/one": one}
+        )  # fmt: skip
+    assert store.find(one.key) is None
+
+
+def _processes(marker: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if marker.encode() in path.read_bytes().split(b"\0"):
+                found.append(path.parent.name)
+        except OSError:
+            pass
+    return found
+
+
+def _await(condition: Callable[[], object], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_time_limit_ends_all_processes(step: Callable[..., Entry], config: Config) -> None:
+    text = "build() { setsid sleep 1234.5 & sleep 1234.5; }; package() { :; }"
+    with pytest.raises(BuildError, match=r"in build \(still not done after 0\.5 s\)"):
+        step(text, timeout=0.5)
+    _await(lambda: not _processes("1234.5"))
+    assert (config.store / "failed" / "cross-hello").is_dir()
+
+
+def test_stop_ends_all_processes_and_keeps_nothing(step: Callable[..., Entry], config: Config) -> None:
+    with Jobserver(config.work / "jobs", 1) as jobserver:
+        threading.Timer(0.5, jobserver.stop.set).start()
+        with pytest.raises(BuildError, match="stopped with the run"):
+            step("build() { sleep 2345.5; }; package() { :; }", jobserver=jobserver)
+    assert not _processes("2345.5")
+    assert not (config.store / "failed").exists() and not list((config.work / "steps").iterdir())
+
+
+def test_killed_run_leaves_no_process_and_can_be_repeated(step: Callable[..., Entry], config: Config) -> None:
+    script = f"""
+from pathlib import Path
+from mere_helpers.config import Config
+from mere_helpers.recipe import Recipe
+from mere_helpers.step import build_step
+from mere_helpers.store import Store
+folder = Path({str(config.checkout)!r})
+config = Config(folder, folder / "store", folder / "store" / "sources")
+path = folder / "slow.sh"
+path.write_text("build() {{ setsid sleep 3456.5; }}; package() {{ :; }}")
+recipe = Recipe("cross", "hello", path, "", (), "", "", (), {{}}, (), (), (path,))
+build_step(config, Store(config), recipe, {{}}, None, key="k" * 64)
+"""
+    with subprocess.Popen([sys.executable, "-c", script]) as run:
+        _await(lambda: _processes("3456.5"))
+        run.kill()
+    _await(lambda: not _processes("3456.5"))
+    assert list((config.work / "steps").iterdir())
+    step("build() { :; }; package() { :; }")
+    assert not list((config.work / "steps").iterdir())
+
+
+def test_make_of_ours_gets_the_jobserver(step: Callable[..., Entry], config: Config) -> None:
+    make = step('build() { :; }; package() { install -D /dev/null "$pkgdir/mere/bin/make"; }', name="make")
+    text = 'build() { echo "$MAKEFLAGS"; read -rn1 token < /mnt/jobs/fifo; echo "got $token"; }; package() { :; }'
+    with Jobserver(config.work / "jobs", 1) as jobserver:
+        entry = step(text, tools={"cross/make": make}, jobserver=jobserver)
+        assert jobserver.free() == 0
+    assert "-j2 --jobserver-auth=fifo:/mnt/jobs/fifo\ngot +" in entry.log.read_text()
+
+
+def test_other_place_where_the_first_hides_something(config: Config, monkeypatch) -> None:
+    assert module._place(config) == "/mnt"
+    assert module._place(replace(config, store=Path("/mnt/store"))) == "/srv"
+    monkeypatch.setattr(module, "_PLACES", ("/nonexistent",))
+    with pytest.raises(MereError, match="no folder"):
+        module._place(config)
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="only root can become somebody else")
+def test_ordinary_user() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        # A copy, because the checkout may lie where only root can look.
+        shutil.copytree(Path(module.__file__).parent, Path(folder, "mere_helpers"))
+        script = """
+import os
+from pathlib import Path
+from mere_helpers.config import Config
+from mere_helpers.recipe import Recipe
+from mere_helpers.step import build_step
+from mere_helpers.store import Store
+folder = Path.cwd()
+config = Config(folder, folder / "store", folder / "store" / "sources")
+path = folder / "a.sh"
+path.write_text('build() { id -u; }; package() { echo 1 > "$pkgdir/a"; }')
+recipe = Recipe("cross", "a", path, "", (), "", "", (), {}, (), (), (path,))
+entry = build_step(config, Store(config), recipe, {}, None, key="k" * 64)
+print(os.getuid(), entry.log.read_text().split(), entry.tree.stat().st_uid, entry.output_digest)
+"""
+        for path in (Path(folder), *Path(folder).rglob("*")):
+            os.chown(path, 12345, 12345)
+        command = ["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", sys.executable, "-c", script]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+        if "Permission denied" in done.stderr and str(sys.prefix) in done.stderr:
+            pytest.skip("this Python can be run by root only")
+        assert done.stderr == ""
+        assert done.stdout.startswith("12345 ['==>', 'build', '1000', '==>', 'package'] 12345 ")
