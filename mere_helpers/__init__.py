@@ -3,7 +3,7 @@
 The notebooks import their vocabulary from here; each word is a function of one of the modules beside this file.
 """
 
-# Two words, plan and figure, are also modules of this package; here they are the words.
+# Three words, plan, figure and repository, are also modules of this package; here they are the words.
 from .vocabulary import (
     build,
     check_host,
@@ -12,11 +12,14 @@ from .vocabulary import (
     expect_error,
     fetch,
     figure,
+    install,
     log,
     plan,
+    repository,
     run,
     show,
     sources,
+    tamper,
     workarounds,
     write,
 )
@@ -29,11 +32,14 @@ __all__ = [
     "expect_error",
     "fetch",
     "figure",
+    "install",
     "log",
     "plan",
+    "repository",
     "run",
     "show",
     "sources",
+    "tamper",
     "workarounds",
     "write",
 ]

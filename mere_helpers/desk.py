@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .config import Config, clean_environment
-from .container import Container
+from .container import Bind, Container
 from .errors import BuildError
 from .store import Entry
 from .tree import link_tree, remove_tree
@@ -72,16 +72,16 @@ def run_on_host(config: Config, command: str, tools: Sequence[Entry] = ()) -> st
     return _result(done.returncode, done.stdout.decode(errors="replace"))
 
 
-def run_in_container(config: Config, command: str, layers: Sequence[Path]) -> str:
+def run_in_container(config: Config, command: str, layers: Sequence[Path], binds: Sequence[Bind] = ()) -> str:
     """Run a shell command in a container that is made for it, in ``/desk``: a copy of the desk's files.
 
     Nothing comes back but what it printed. Parameters, result and errors are those of `run_on_host`; `layers` make the
-    root, topmost first.
+    root, topmost first, and `binds` are seen inside.
     """
     here = desk(config)
     log = here.parent / "log"
     log.unlink(missing_ok=True)
-    with Container(config, layers, folders=["/desk"]) as container:
+    with Container(config, layers, binds=binds, folders=["/desk"]) as container:
         container.copy_in(sorted(here.iterdir()), "/desk")
         done = container.run(["sh", "-ec", command], log=log, timeout=TIMEOUT, cwd="/desk")
     if done.timed_out:

@@ -204,8 +204,9 @@ class Store:
 
     def clean(self) -> None:
         """Remove what killed runs left behind; work that another run is busy with stays."""
-        with disk_trouble():
-            remove_tree(self.config.work / "trash")
+        for path in (self.config.work / "trash").glob("*"):
+            with disk_trouble():
+                remove_tree(path)
         for folder in (self.config.work / "entries", self.config.work / "steps"):
             for path in sorted(folder.glob("*")):
                 # An entry on its way out has its key before the dot.

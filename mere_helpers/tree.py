@@ -8,8 +8,8 @@ import os
 import shutil
 import stat
 import subprocess
-import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,8 +106,8 @@ def discard(path: Path, trash: Path) -> None:
     """
     if path.exists():
         trash.mkdir(parents=True, exist_ok=True)
-        aside = tempfile.mkdtemp(dir=trash)
-        path.rename(Path(aside, path.name))
+        aside = trash / f"{path.name}.{os.getpid()}.{time.monotonic_ns()}"
+        path.rename(aside)
         process = subprocess.Popen(["nice", "rm", "-rf", aside], start_new_session=True, stderr=subprocess.DEVNULL)
         threading.Thread(target=process.wait, daemon=True).start()
 

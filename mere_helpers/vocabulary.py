@@ -8,16 +8,18 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from . import desk, host, live, source
+from . import desk, host, live, source, wanted
 from .builders import BUILDERS, Build, package_file
 from .config import Config, load_config
+from .container import Bind
 from .errors import MereError, RecipeError
 from .figure import Figure, container_figure, container_seconds, cost_figure
 from .jobserver import Jobserver
-from .package_file import package_contents
+from .package_file import package_contents, package_info
 from .plan import Plan
 from .recipe import Recipe, function_text, load_recipe, load_recipes
 from .report import Table, Text, size
+from .repository import tamper as spoil
 from .store import Entry, Store
 from .wanted import built, ids_of, layers_of
 
@@ -29,11 +31,14 @@ __all__ = [
     "expect_error",
     "fetch",
     "figure",
+    "install",
     "log",
     "plan",
+    "repository",
     "run",
     "show",
     "sources",
+    "tamper",
     "workarounds",
     "write",
 ]
@@ -80,9 +85,9 @@ def plan(*names: str) -> Table:
     """What these builds, or a whole stage, need: in an order in which each comes behind what it needs."""
     config = load_config()
     graph = Plan.from_recipes(config)
-    wanted = ids_of(graph, names)
-    stages = {id.partition("/")[0] for id in wanted}
-    ids = [id for id in graph.closure(wanted) if id.partition("/")[0] in stages]
+    chosen = ids_of(graph, names)
+    stages = {id.partition("/")[0] for id in chosen}
+    ids = [id for id in graph.closure(chosen) if id.partition("/")[0] in stages]
     recipes = [graph.recipes[id] for id in ids]
     if "packages" in stages:
         rows = tuple((r.name, r.version, ", ".join(r.makedepends), _depends(r)) for r in recipes)
@@ -95,13 +100,13 @@ def build(*names: str) -> Table:
     """Build these recipes, or a whole stage, with everything they need, or take from the store what is there."""
     config = load_config()
     graph = Plan.from_recipes(config)
-    wanted = ids_of(graph, names)
-    entries = built(config, graph, wanted)
-    steps = tuple(_step_row(graph.recipes[id], entries[id]) for id in wanted if not graph.recipes[id].packages)
+    chosen = ids_of(graph, names)
+    entries = built(config, graph, chosen)
+    steps = tuple(_step_row(graph.recipes[id], entries[id]) for id in chosen if not graph.recipes[id].packages)
     if steps:
         note = "Files that the host's own compiler made differ from host to host; they have no sum here."
         return Table(("step", "files", "size", "sha256"), steps, note=note if any(not row[3] for row in steps) else "")
-    rows = tuple(row for id in wanted for row in _package_rows(graph.recipes[id], entries[id]))
+    rows = tuple(row for id in chosen for row in _package_rows(graph.recipes[id], entries[id]))
     return Table(("package", "version", "size", "sha256"), rows)
 
 
@@ -155,7 +160,7 @@ def run(command: str, *, tools: str | None = None, inside: str | Sequence[str] |
         A step, such as ``cross/gcc``, or a stage. It and the steps it needs come first in ``PATH``, on the host.
     inside : str or sequence of str, optional
         Packages: run in a container that holds these, what they depend on, and the temporary tools. Or ``temptools``:
-        only the tools.
+        only the tools. Or ``system``: the system that `install` makes, and nothing else.
 
     Raises
     ------
@@ -163,15 +168,49 @@ def run(command: str, *, tools: str | None = None, inside: str | Sequence[str] |
         The command failed; the message is what it printed.
     """
     config = load_config()
+    if inside == "system":
+        found, system = wanted.installed(config)
+        return Text(desk.run_in_container(config, command, [system], [Bind(found.folder, "/repository")]))
     if inside is not None:
         return Text(desk.run_in_container(config, command, layers_of(config, inside)))
     if tools is None:
         return Text(desk.run_on_host(config, command))
     graph = Plan.from_recipes(config)
-    wanted = ids_of(graph, [tools])
-    entries = built(config, graph, wanted)
-    present = {*wanted, *(needed for id in wanted for needed in graph.recipes[id].makedepends)}
+    chosen = ids_of(graph, [tools])
+    entries = built(config, graph, chosen)
+    present = {*chosen, *(needed for id in chosen for needed in graph.recipes[id].makedepends)}
     return Text(desk.run_on_host(config, command, [entries[id] for id in sorted(present)]))
+
+
+def repository() -> Table:
+    """Sign all packages and the database, and publish them as a repository that pacman can use."""
+    found = wanted.published(load_config())
+    rows = tuple((name, _version(file), size(file.stat().st_size)) for name, file in sorted(found.files.items()))
+    total = sum(file.stat().st_size for file in found.files.values())
+    note = f"{len(rows)} packages, {size(total)}; each with a signature, and so is the database."
+    return Table(("package", "version", "size"), rows, note=note)
+
+
+def install() -> Table:
+    """Install every package of the repository into an empty folder, with pacman alone; `run` enters it as "system"."""
+    found, _ = wanted.installed(load_config())
+    infos = {name: package_info(file) for name, file in sorted(found.files.items())}
+    rows = tuple((name, info["pkgver"][0], size(int(info["size"][0]))) for name, info in infos.items())
+    total = sum(int(info["size"][0]) for info in infos.values())
+    return Table(("package", "version", "installed"), rows, note=f"{len(rows)} packages, {size(total)}")
+
+
+def tamper(what: str) -> Text:
+    """Spoil a copy of the repository and let the installed system use it; that it refuses is an error.
+
+    Parameters
+    ----------
+    what : str
+        ``package`` or ``database``, and ``altered``, ``unsigned`` or ``resigned``.
+    """
+    config = load_config()
+    found, system = wanted.installed(config)
+    return Text(spoil(config, found, system, *what.split()))
 
 
 def log(name: str, lines: int = 20) -> Text:
@@ -211,9 +250,9 @@ def figure(*names: str, count: int = 100) -> Figure:
     if names == ("containers",):
         return container_figure(container_seconds(config, layers_of(config, "temptools"), count))
     graph = Plan.from_recipes(config)
-    wanted = ids_of(graph, names)
-    entries = built(config, graph, wanted)
-    return cost_figure({id: entries[id] for id in wanted}, f"processor time of {', '.join(names)}")
+    chosen = ids_of(graph, names)
+    entries = built(config, graph, chosen)
+    return cost_figure({id: entries[id] for id in chosen}, f"processor time of {', '.join(names)}")
 
 
 def _recipes(config: Config, names: Sequence[str]) -> list[Recipe]:
@@ -260,6 +299,10 @@ def _package_rows(recipe: Recipe, entry: Entry) -> list[tuple[str, str, str, str
         output = entry.outputs[package_file(entry, package).name]
         rows.append((package, recipe.version, size(output.size), output.sha256))
     return rows
+
+
+def _version(package: Path) -> str:
+    return package_info(package)["pkgver"][0]
 
 
 def _sum(entry: Entry, name: str) -> str:

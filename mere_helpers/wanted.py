@@ -13,6 +13,7 @@ from .config import Config
 from .layers import compose
 from .plan import Plan
 from .recipe import STAGES, load_recipe
+from .repository import TOOLS, Repository, install, publish
 from .store import Entry
 
 
@@ -31,6 +32,24 @@ def ids_of(graph: Plan, names: Iterable[str]) -> list[str]:
 
 def layers_of(config: Config, inside: str | Sequence[str]) -> list[Path]:
     """The root, topmost layer first, of a container with these packages, what they depend on, and the tools."""
+    return _layers(config, inside, Plan.from_recipes(config).tools)
+
+
+def published(config: Config) -> Repository:
+    """The signed repository of all packages; what is missing is built."""
+    graph = Plan.from_recipes(config)
+    ids = ids_of(graph, ["packages"])
+    entries = built(config, graph, ids)
+    return publish(config, [entries[id] for id in ids], _layers(config, TOOLS, ()))
+
+
+def installed(config: Config) -> tuple[Repository, Path]:
+    """The repository, and a system on which all of its packages are installed."""
+    repository = published(config)
+    return repository, install(config, repository, sorted(repository.files), _layers(config, TOOLS, ()))
+
+
+def _layers(config: Config, inside: str | Sequence[str], tools: Sequence[str]) -> list[Path]:
     graph = Plan.from_recipes(config)
     names = [inside] if isinstance(inside, str) else list(inside)
     packages = _with_dependencies(graph, [name for name in names if name != "temptools"])
@@ -39,7 +58,7 @@ def layers_of(config: Config, inside: str | Sequence[str]) -> list[Path]:
     return compose(
         config,
         [package_file(entries[provider], name) for name, provider in providers.items()],
-        [entries[tool].tree for tool in graph.tools],
+        [entries[tool].tree for tool in tools],
         entries["temptools/pacman"].tree / "mere" / "bin" / "pacman",
     )
 

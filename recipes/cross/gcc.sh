@@ -41,6 +41,5 @@ build() {
 package() {
     cd "$srcdir/build"
     make MAKEINFO=true DESTDIR="$pkgdir" install-strip-gcc install-target-libgcc
-    rm -rf "$pkgdir"/mere/share
-    find "$pkgdir" -name '*.la' -delete
+    rm -rf "$pkgdir"/mere/share "$pkgdir"/mere/lib/gcc/*/*/install-tools "$pkgdir"/mere/libexec/gcc/*/*/install-tools
 }

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Make a copy of the repository with one thing wrong, and let this system's pacman use it. It must refuse.
+# usage: tamper.sh package|database altered|unsigned|resigned
+set -eu
+cp -r /repository /copy
+cd /copy
+
+case $1 in
+    package) file=$(ls zlib-*.pkg.tar.zst) ;;
+    database) file=mere.db.tar.zst ;;
+esac
+case $2 in
+    altered) echo more >> "$file" ;;
+    unsigned) rm "$file.sig" ;;
+    resigned)
+        sh /recipes/key.sh
+        rm "$file.sig"
+        gpg --homedir /key --no-tty --quiet --detach-sign "$file"
+        ;;
+esac
+# pacman asks for these names, which are links.
+[ "$1" = package ] || { [ -e "$file.sig" ] || rm -f mere.db.sig; }
+
+sed 's#^Include.*#Server = file:///copy#' /etc/pacman.conf > /tmp/pacman.conf
+pacman --config /tmp/pacman.conf --noconfirm --noprogressbar -Sy
+pacman --config /tmp/pacman.conf --noconfirm --noprogressbar -S zlib
