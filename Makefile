@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 
-.PHONY: bootstrap setup test book clean
+.PHONY: bootstrap setup setup-tests test book clean
 
 bootstrap: setup
 	$(PYTHON) -m mere_helpers run
@@ -11,7 +11,11 @@ bootstrap: setup
 setup:
 	@bash mere_helpers/setup.sh
 
-test: setup
+# The same, and what only the tests need.
+setup-tests:
+	@bash mere_helpers/setup.sh tests
+
+test: setup-tests
 	$(PYTHON) -m pytest
 
 book: setup

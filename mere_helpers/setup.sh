@@ -2,6 +2,7 @@
 # Bring a host to the point where `python -m mere_helpers check` passes: the distribution's own packages, a range of
 # user ids for containers, the Python environment, a path to the store. Asks for nothing, and changes nothing that is
 # already right: on a machine that is ready it takes a second and needs no privileges.
+# usage: setup.sh [tests]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -18,6 +19,8 @@ as_root() {
 
 has() { command -v "$1" > /dev/null 2>&1; }
 has_static() { case "$("$1" -print-file-name="$2" 2> /dev/null)" in /*) ;; *) return 1 ;; esac; }
+
+has_static_busybox() { has busybox && ! grep -q /ld- "$(command -v busybox)"; }
 
 find_python() {
     local candidate
@@ -50,9 +53,16 @@ has lxc-usernsexec|lxc|lxc|lxc|lxc
 has newuidmap|uidmap|shadow-utils|shadow|shadow-subids
 has unshare|util-linux|util-linux|util-linux|util-linux-misc
 has setfacl|acl|acl|acl|acl
-has shellcheck|shellcheck|ShellCheck|shellcheck|shellcheck
 find_python|python3|python3|python|python3
 python_has_venv|python3-venv|python3|python|python3
+END
+    # The tests also build small packages with what the host has, long before our own tools exist.
+    [ "${1:-}" != tests ] || cat << 'END'
+has_static_busybox|busybox-static|busybox|busybox|busybox-static
+has makepkg|makepkg|pacman|pacman|pacman
+has pacman|pacman-package-manager|pacman|pacman|pacman
+has bsdtar|libarchive-tools|bsdtar|libarchive|libarchive-tools
+has shellcheck|shellcheck|ShellCheck|shellcheck|shellcheck
 END
 }
 
@@ -71,7 +81,7 @@ install_packages() {
         if $probe > /dev/null 2>&1; then continue; fi
         [ $column != 0 ] || die "missing: $probe (this distribution's packages are not known here: install it by hand)"
         wanted+=("$(printf '%s\n' "$names" | cut -d'|' -f$column)")
-    done < <(needs)
+    done < <(needs "$@")
     [ ${#wanted[@]} -gt 0 ] || return 0
     mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
     say "installing ${wanted[*]}"
@@ -109,7 +119,7 @@ make_environment() {
     { pwd && cat requirements.txt; } > $stamp
 }
 
-install_packages
+install_packages "$@"
 give_id_range /etc/subuid
 give_id_range /etc/subgid
 make_environment
