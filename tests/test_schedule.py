@@ -244,7 +244,7 @@ from tests.test_schedule import ALL_SLEEP
 checkout, store = map(Path, sys.argv[1:])
 run(Config(checkout, store, store / "sources", jobs=2), ["packages/hello"], builders=ALL_SLEEP, watch=print_watch)
 """
-    environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent.parent))
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(Path(__file__).parent.parent), *sys.path]))
     with open(log, "wb") as output:
         return subprocess.Popen(
             [sys.executable, "-c", script, str(config.checkout), str(config.store)], stderr=output, env=environment
@@ -263,6 +263,7 @@ def test_two_runs_at_once_share_the_work(config: Config, tmp_path: Path) -> None
 def test_killed_run_can_be_continued(config: Config, tmp_path: Path) -> None:
     first = _run_elsewhere(config, tmp_path / "one")
     while "packages/base-layout" not in found(config, ["packages/hello"]):
+        assert first.poll() is None
         time.sleep(0.01)
     first.send_signal(signal.SIGKILL)
     first.wait()

@@ -226,7 +226,9 @@ def large(folder):
 store.add("packages/a", "a", {{}}, small)
 """
     command = ["unshare", "--user", "--map-root-user", "--mount", "--", sys.executable, "-c", prelude + script]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_full_disk(tmp_path: Path) -> None:
@@ -243,7 +245,7 @@ store.add("packages/c", "c", {}, small)
 
 def test_read_only_store_can_be_read(tmp_path: Path) -> None:
     script = """
-mount("-o", "remount,ro")
+mount("-o", "remount,bind,ro")
 try:
     store.add("packages/b", "b", {}, small)
 except StoreError as error:
