@@ -119,12 +119,12 @@ def tamper(config: Config, repository: Repository, system: Path, what: str, how:
     Parameters
     ----------
     what : {"package", "database"}
-    how : {"altered", "unsigned", "resigned"}
+    how : {"intact", "altered", "unsigned", "resigned"}
 
     Returns
     -------
     str
-        What pacman said, if it took the bad thing: that must not happen.
+        What pacman said. Only a repository that is intact may come to this.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Make a copy of the repository with one thing wrong, and let this system's pacman use it. It must refuse.
-# usage: tamper.sh package|database altered|unsigned|resigned
+# Make a copy of the repository with one thing wrong, and let this system's pacman use it. It must refuse; only what is
+# intact may pass.
+# usage: tamper.sh package|database intact|altered|unsigned|resigned
 set -eu
 cp -r /repository /copy
 cd /copy
@@ -10,6 +11,7 @@ case $1 in
     database) file=mere.db.tar.zst ;;
 esac
 case $2 in
+    intact) ;;
     altered) echo more >> "$file" ;;
     unsigned) rm "$file.sig" ;;
     resigned)

@@ -1,0 +1,84 @@
+"""The repository and the systems installed from it; these need all packages, and say so where they are not built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mere_helpers.config import load_config
+from mere_helpers.container import Bind, Container
+from mere_helpers.errors import RepositoryError
+from mere_helpers.plan import Plan
+from mere_helpers.repository import Repository, tamper
+from mere_helpers.schedule import found
+from mere_helpers.wanted import ids_of, installed
+
+pytestmark = pytest.mark.containers
+
+CONFIG = load_config()
+
+World = tuple[Repository, Path]
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    graph = Plan.from_recipes(CONFIG)
+    ids = ids_of(graph, ["packages"])
+    missing = set(ids) - set(found(CONFIG, ids, plan=graph))
+    if missing:
+        pytest.skip(f"{len(missing)} packages are not built yet: make bootstrap")
+    return installed(CONFIG)
+
+
+def test_every_package_has_a_signature_and_so_has_the_database(world: World) -> None:
+    repository, _ = world
+    for file in [*repository.files.values(), repository.folder / "mere.db.tar.zst"]:
+        assert Path(f"{file}.sig").stat().st_size > 100
+    assert (repository.folder / "mere.db").is_symlink()
+
+
+def test_the_private_key_stays_in_the_store(world: World) -> None:
+    repository, system = world
+    assert not list(repository.folder.glob("secring*"))
+    assert not list(system.glob("etc/pacman.d/gnupg/secring*")) or not (
+        system / "etc/pacman.d/gnupg/secring.gpg"
+    ).stat().st_size
+
+
+def test_installed_files_have_owners_and_are_unaltered(world: World) -> None:
+    _, system = world
+    with Container(CONFIG, [system]) as container:
+        done = container.run(["sh", "-ec", "pacman -Qkk; pacman -Qo /bin/sh /bin/gcc /usr/lib/libc.so"])
+    assert done.code == 0, done.tail
+    lines = [line for line in done.tail.splitlines() if "total files" in line]
+    assert lines and all(line.endswith(" 0 altered files") for line in lines)
+    assert "/bin/sh is owned by busybox" in done.tail and "/lib/libc.so is owned by musl" in done.tail
+
+
+@pytest.mark.parametrize("what", ["package", "database"])
+def test_what_is_intact_is_accepted(world: World, what: str) -> None:
+    tamper(CONFIG, *world, what, "intact")
+
+
+@pytest.mark.parametrize(
+    ("what", "how", "reason"),
+    [
+        ("package", "altered", "invalid or corrupted package"),
+        ("package", "unsigned", "missing required signature"),
+        ("package", "resigned", "is unknown"),
+        ("database", "altered", "invalid or corrupted database"),
+        ("database", "unsigned", "failed to synchronize all databases"),
+        ("database", "resigned", "is unknown"),
+    ],
+)
+def test_what_is_not_is_refused(world: World, what: str, how: str, reason: str) -> None:
+    with pytest.raises(RepositoryError, match=reason):
+        tamper(CONFIG, *world, what, how)
+
+
+def test_a_system_takes_packages_from_the_repository(world: World) -> None:
+    repository, system = world
+    with Container(CONFIG, [system], binds=[Bind(repository.folder, "/repository")]) as container:
+        done = container.run(["sh", "-ec", "pacman -Sy --noconfirm --noprogressbar m4 && pacman -Qqo /bin/m4"])
+    assert done.code == 0 and done.tail.endswith("m4\n"), done.tail
