@@ -3,8 +3,7 @@
 The notebooks import their vocabulary from here; each word is a function of one of the modules beside this file.
 """
 
-# Three words, plan, figure and repository, are also modules of this package; here they are the words.
-from .vocabulary import (
+from .reading.vocabulary import (
     build,
     check_host,
     compare,

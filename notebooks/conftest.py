@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.book import missing
+from mere_helpers.reading.book import missing
 from mere_helpers.config import load_config
 from mere_helpers.errors import MereError
-from mere_helpers.plan import Plan
+from mere_helpers.recipes.plan import Plan
 
 _CHECKOUT = Path(__file__).parent.parent
 

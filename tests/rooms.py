@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.config import Config
+from mere_helpers.containers.idmap import as_mapped_root
 from mere_helpers.errors import ContainerError
-from mere_helpers.idmap import as_mapped_root
 
 CHECKOUT = Path(__file__).parent.parent
 

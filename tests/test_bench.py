@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mere_helpers.bench import covered, peak
+from mere_helpers.reading.bench import covered, peak
 
 
 def test_time_in_which_anything_ran() -> None:

@@ -9,10 +9,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from mere_helpers import book
 from mere_helpers.config import Config, load_config
 from mere_helpers.errors import BuildError, MereError
-from mere_helpers.plan import Plan
+from mere_helpers.reading import book
+from mere_helpers.recipes.plan import Plan
 
 TOC = (
     "format: jb-book\nroot: book/index\nparts:\n  - chapters:\n      - file: notebooks/01-one\n      - file: book/end\n"

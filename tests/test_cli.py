@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers import cli, vocabulary
+from mere_helpers.building.schedule import BudgetError
 from mere_helpers.errors import BuildError
+from mere_helpers.reading import cli, vocabulary
 from mere_helpers.report import Table
-from mere_helpers.schedule import BudgetError
 
 
 @pytest.fixture(autouse=True)

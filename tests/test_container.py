@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.container import Bind, Container, Result
+from mere_helpers.containers.container import Bind, Container, Result
+from mere_helpers.containers.idmap import as_mapped_root, id_range
 from mere_helpers.errors import ContainerError
-from mere_helpers.idmap import as_mapped_root, id_range
 
 from .rooms import CHECKOUT
 
@@ -204,7 +204,8 @@ def test_nothing_left_after_an_exception(room: Config, busybox: Path) -> None:
 def test_killed_run_leaves_nothing_for_long(room: Config, busybox: Path, kind: signal.Signals) -> None:
     marker = f"8{kind:03d}"
     script = (
-        "import sys, pathlib; from mere_helpers.config import Config; from mere_helpers.container import Container\n"
+        "import sys, pathlib; from mere_helpers.config import Config\n"
+        "from mere_helpers.containers.container import Container\n"
         f"here = pathlib.Path({str(room.store)!r})\n"
         f"config = Config(checkout=here, store=here, sources=here)\n"
         f"with Container(config, [pathlib.Path({str(busybox)!r})]) as container:\n"

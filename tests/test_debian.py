@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.apt_entries import deb822_entries, machine_archives
 from mere_helpers.config import Config
-from mere_helpers.debian import DebianMirror, parse_uris
 from mere_helpers.errors import SourceError
+from mere_helpers.fetching.apt_entries import deb822_entries, machine_archives
+from mere_helpers.fetching.debian import DebianMirror, parse_uris
 
 PIN = "a" * 64
 DEB822 = """\
@@ -73,7 +73,7 @@ def apt(tmp_path: Path, etc: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (programs / "showsrc").write_text("")
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setattr(
-        "mere_helpers.debian.clean_environment", lambda **extra: {"PATH": f"{programs}:/usr/bin:/bin"} | extra
+        "mere_helpers.fetching.debian.clean_environment", lambda **extra: {"PATH": f"{programs}:/usr/bin:/bin"} | extra
     )
     return programs
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mere_helpers.figure import container_figure, cost_figure
-from mere_helpers.store import Entry
+from mere_helpers.reading.figure import container_figure, cost_figure
+from mere_helpers.storage.store import Entry
 
 
 def test_costs_of_builds() -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers import host_checks
 from mere_helpers.config import Config
-from mere_helpers.distribution import family, install_command
 from mere_helpers.errors import HostError
-from mere_helpers.host import check_host, first_closed, open_path
-from mere_helpers.host_checks import CHECKS, Check, Host
+from mere_helpers.machine import host_checks
+from mere_helpers.machine.distribution import family, install_command
+from mere_helpers.machine.host import check_host, first_closed, open_path
+from mere_helpers.machine.host_checks import CHECKS, Check, Host
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.jobserver import Jobserver, remove_stale
+from mere_helpers.building.jobserver import Jobserver, remove_stale
 
 _MAKEFILE = """\
 all: 1 2 3 4

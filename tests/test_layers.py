@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.container import Container
+from mere_helpers.containers.container import Container
+from mere_helpers.containers.idmap import id_range
+from mere_helpers.containers.layers import compose, package_layer, remove_layers
 from mere_helpers.errors import ContainerError, StoreError
-from mere_helpers.idmap import id_range
-from mere_helpers.layers import compose, package_layer, remove_layers
 
 from .rooms import write_package
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers import live
+from mere_helpers.building.timeline import Event
 from mere_helpers.config import Config
-from mere_helpers.timeline import Event
+from mere_helpers.reading import live
 
 BUILT = Event("built", "cross/make", 9.0, 1, 2, 60.0)
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.errors import BuildError
-from mere_helpers.lock import Locks
+from mere_helpers.storage.lock import Locks
 
 _HOLD = """
 import sys, threading, time
 from pathlib import Path
-from mere_helpers.lock import Locks
+from mere_helpers.storage.lock import Locks
 with Locks(Path(sys.argv[1]), threading.Event()).hold("a"):
     print("held", flush=True)
     time.sleep(60)

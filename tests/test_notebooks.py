@@ -10,8 +10,8 @@ from statistics import median
 import nbformat
 import pytest
 
-from mere_helpers import book
 from mere_helpers.config import load_config
+from mere_helpers.reading import book
 
 CHAPTERS = book.chapters(load_config())
 TAGS = {"nbval-ignore-output": 2, "nbval-skip": 0, "raises-exception": 0}

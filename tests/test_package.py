@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
+from mere_helpers.building.jobserver import Jobserver
+from mere_helpers.building.package import build_package
+from mere_helpers.building.package_file import package_contents, package_info, problems
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError
-from mere_helpers.jobserver import Jobserver
-from mere_helpers.package import build_package
-from mere_helpers.package_file import package_contents, package_info, problems
-from mere_helpers.recipe import load_recipe
-from mere_helpers.source import source_path
-from mere_helpers.store import Entry, Store
+from mere_helpers.fetching.source import source_path
+from mere_helpers.recipes.recipe import load_recipe
+from mere_helpers.storage.store import Entry, Store
 
 from .rooms import CHECKOUT, write_package
 

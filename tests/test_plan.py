@@ -10,7 +10,7 @@ import pytest
 
 from mere_helpers.config import Config, load_config
 from mere_helpers.errors import PlanError
-from mere_helpers.plan import Plan
+from mere_helpers.recipes.plan import Plan
 
 Add = Callable[..., Path]
 

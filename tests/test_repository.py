@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from mere_helpers.building.repository import Repository, tamper
+from mere_helpers.building.schedule import found
 from mere_helpers.config import load_config
-from mere_helpers.container import Bind, Container
+from mere_helpers.containers.container import Bind, Container
 from mere_helpers.errors import RepositoryError
-from mere_helpers.plan import Plan
-from mere_helpers.repository import Repository, tamper
-from mere_helpers.schedule import found
-from mere_helpers.wanted import ids_of, installed
+from mere_helpers.reading.wanted import ids_of, installed
+from mere_helpers.recipes.plan import Plan
 
 pytestmark = pytest.mark.containers
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.builders import Build
+from mere_helpers.building.builders import Build
+from mere_helpers.building.schedule import BudgetError, deadline, found, run
+from mere_helpers.building.timeline import Event, read_timelines
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError, MereError
-from mere_helpers.plan import Plan
-from mere_helpers.schedule import BudgetError, deadline, found, run
-from mere_helpers.store import Entry
-from mere_helpers.timeline import Event, read_timelines
+from mere_helpers.recipes.plan import Plan
+from mere_helpers.storage.store import Entry
 
 
 class Builders(dict):
@@ -238,8 +238,8 @@ def _run_elsewhere(config: Config, log: Path) -> subprocess.Popen:
 import sys
 from pathlib import Path
 from mere_helpers.config import Config
-from mere_helpers.schedule import run
-from mere_helpers.timeline import print_watch
+from mere_helpers.building.schedule import run
+from mere_helpers.building.timeline import print_watch
 from tests.test_schedule import ALL_SLEEP
 checkout, store = map(Path, sys.argv[1:])
 run(Config(checkout, store, store / "sources", jobs=2), ["packages/hello"], builders=ALL_SLEEP, watch=print_watch)

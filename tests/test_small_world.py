@@ -1,4 +1,4 @@
-"""From recipes to an installed system, small: two packages by real makepkg in real containers, installed by real pacman."""
+"""From recipes to an installed system, small: two packages by makepkg in containers, installed by pacman; all real."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mere_helpers.building.package_file import package_info
 from mere_helpers.config import Config
-from mere_helpers.container import Bind, Container
-from mere_helpers.layers import package_layer
-from mere_helpers.package_file import package_info
+from mere_helpers.containers.container import Bind, Container
+from mere_helpers.containers.layers import package_layer
 
 from .rooms import CHECKOUT
 from .test_package import Bench

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.debian import DebianFile, DebianMirror
 from mere_helpers.errors import SourceError
-from mere_helpers.mirror import mirrors_of
-from mere_helpers.recipe import Source
-from mere_helpers.source import FetchEvent, fetch, print_progress, source_path, verified_path
+from mere_helpers.fetching.debian import DebianFile, DebianMirror
+from mere_helpers.fetching.mirror import mirrors_of
+from mere_helpers.fetching.source import FetchEvent, fetch, print_progress, source_path, verified_path
+from mere_helpers.recipes.recipe import Source
 
 GOOD = lzma.compress(os.urandom(300_000))
 PIN = hashlib.sha256(GOOD).hexdigest()

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-import mere_helpers.step as module
+import mere_helpers.building.step as module
+from mere_helpers.building.jobserver import Jobserver
+from mere_helpers.building.step import build_step
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError, MereError, StoreError
-from mere_helpers.jobserver import Jobserver
-from mere_helpers.recipe import Recipe, Source
-from mere_helpers.source import source_path
-from mere_helpers.step import build_step
-from mere_helpers.store import Entry, Store
+from mere_helpers.fetching.source import source_path
+from mere_helpers.recipes.recipe import Recipe, Source
+from mere_helpers.storage.store import Entry, Store
 
 
 @pytest.fixture
@@ -200,9 +200,9 @@ def test_killed_run_leaves_no_process_and_can_be_repeated(step: Callable[..., En
     script = f"""
 from pathlib import Path
 from mere_helpers.config import Config
-from mere_helpers.recipe import Recipe
-from mere_helpers.step import build_step
-from mere_helpers.store import Store
+from mere_helpers.recipes.recipe import Recipe
+from mere_helpers.building.step import build_step
+from mere_helpers.storage.store import Store
 folder = Path({str(config.checkout)!r})
 config = Config(folder, folder / "store", folder / "store" / "sources")
 path = folder / "slow.sh"
@@ -240,14 +240,14 @@ def test_other_place_where_the_first_hides_something(config: Config, monkeypatch
 def test_ordinary_user() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # A copy, because the checkout may lie where only root can look.
-        shutil.copytree(Path(module.__file__).parent, Path(folder, "mere_helpers"))
+        shutil.copytree(Path(module.__file__).parent.parent, Path(folder, "mere_helpers"))
         script = """
 import os
 from pathlib import Path
 from mere_helpers.config import Config
-from mere_helpers.recipe import Recipe
-from mere_helpers.step import build_step
-from mere_helpers.store import Store
+from mere_helpers.recipes.recipe import Recipe
+from mere_helpers.building.step import build_step
+from mere_helpers.storage.store import Store
 folder = Path.cwd()
 config = Config(folder, folder / "store", folder / "store" / "sources")
 path = folder / "a.sh"

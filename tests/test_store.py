@@ -17,7 +17,7 @@ import pytest
 
 from mere_helpers.config import Config
 from mere_helpers.errors import StoreError
-from mere_helpers.store import Entry, Store
+from mere_helpers.storage.store import Entry, Store
 
 KEY = "k" * 64
 
@@ -25,7 +25,7 @@ _WRITER = """
 import sys, time
 from pathlib import Path
 from mere_helpers.config import Config
-from mere_helpers.store import Store
+from mere_helpers.storage.store import Store
 store = Path(sys.argv[1])
 def produce(folder):
     for number in range(200):
@@ -212,7 +212,7 @@ import subprocess
 from pathlib import Path
 from mere_helpers.config import Config
 from mere_helpers.errors import StoreError
-from mere_helpers.store import Store
+from mere_helpers.storage.store import Store
 place = Path({str(folder)!r})
 store = Store(Config(place, place / "store", place / "sources"))
 def mount(*words): subprocess.run(["mount", *words, str(place)], check=True)

@@ -10,10 +10,10 @@ import pytest
 import mere_helpers
 from mere_helpers import expect_error, plan, run, show, sources, workarounds, write
 from mere_helpers.config import load_config
-from mere_helpers.desk import clear_desk
 from mere_helpers.errors import BuildError, MereError, RecipeError
-from mere_helpers.plan import Plan
-from mere_helpers.wanted import ids_of
+from mere_helpers.reading.desk import clear_desk
+from mere_helpers.reading.wanted import ids_of
+from mere_helpers.recipes.plan import Plan
 
 
 @pytest.fixture(autouse=True)

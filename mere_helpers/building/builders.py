@@ -1,0 +1,100 @@
+"""The builder of each stage: from what the schedule knows to what a step or a package build needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import Config
+from ..containers.layers import compose
+from ..errors import StoreError
+from ..recipes.plan import Plan
+from ..storage.store import Entry, Store
+from .jobserver import Jobserver
+from .package import build_package
+from .step import build_step
+
+#: The step whose pacman, which runs on the host, installs packages into layers.
+_PACMAN = "temptools/pacman"
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a builder is told.
+
+    Attributes
+    ----------
+    config, store, plan : Config, Store, Plan
+        Of this run.
+    id, key : str
+        The build, and the name of its entry in the store.
+    inputs : dict
+        What the key was made from, kept with the entry.
+    dependencies : dict of str to Entry
+        The results it builds with, by id.
+    jobserver : Jobserver
+        Shared by all builds of the run.
+    """
+
+    config: Config
+    store: Store
+    plan: Plan
+    id: str
+    key: str
+    inputs: dict
+    dependencies: dict[str, Entry]
+    jobserver: Jobserver
+
+
+Builder = Callable[[Build], Entry]
+
+
+def package_file(entry: Entry, package: str) -> Path:
+    """The file of one of the packages that a build made.
+
+    Raises
+    ------
+    StoreError
+        The build made no such package.
+    """
+    for name in entry.outputs:
+        # NAME-VERSION-RELEASE-ARCHITECTURE.pkg.tar.zst, and only the name may hold further dashes.
+        if name.rsplit("-", 3)[0] == package:
+            return entry.tree / name
+    raise StoreError(f"{entry.id} has no package {package}", hint=f"rm -rf {entry.path}   # it is built again")
+
+
+def _step(build: Build) -> Entry:
+    return build_step(
+        build.config,
+        build.store,
+        build.plan.recipes[build.id],
+        build.dependencies,
+        build.jobserver,
+        key=build.key,
+        inputs=build.inputs,
+    )
+
+
+def _package(build: Build) -> Entry:
+    plan, entries = build.plan, build.dependencies
+    layers = compose(
+        build.config,
+        [package_file(entries[plan.provider(name)], name) for name in plan.layers(build.id)],
+        [entries[tool].tree for tool in plan.tools],
+        entries[_PACMAN].tree / "mere" / "bin" / "pacman",
+        stop=build.jobserver.stop,
+    )
+    return build_package(
+        build.config,
+        build.store,
+        plan.recipes[build.id],
+        layers,
+        build.jobserver,
+        key=build.key,
+        inputs=build.inputs,
+    )
+
+
+BUILDERS: Mapping[str, Builder] = {"cross": _step, "temptools": _step, "packages": _package}

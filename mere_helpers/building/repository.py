@@ -1,0 +1,169 @@
+"""The repository: packages and database signed with a key of this machine, and systems that pacman installs from it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from ..config import Config
+from ..containers.container import Bind, Container
+from ..containers.idmap import as_mapped_root
+from ..errors import RepositoryError
+from ..storage.lock import Locks
+from ..storage.store import Entry
+from .package_file import package_info
+
+#: The packages whose root can sign, publish and install.
+TOOLS = ("pacman",)
+
+_SCRIPTS = "recipes/repository"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A folder that pacman takes packages from.
+
+    Attributes
+    ----------
+    folder : Path
+        Packages, signatures and the database ``mere``.
+    fingerprint : str
+        Of the key that all signatures were made with.
+    files : mapping of str to Path
+        The package files by package.
+    """
+
+    folder: Path
+    fingerprint: str
+    files: Mapping[str, Path]
+
+
+def publish(config: Config, entries: Sequence[Entry], layers: Sequence[Path]) -> Repository:
+    """Sign these packages and make a repository of them, or find it made.
+
+    Parameters
+    ----------
+    config : Config
+        Its `store` keeps the key, made at the first call, and the repositories.
+    entries : sequence of Entry
+        The results of package builds.
+    layers : sequence of Path
+        A root that holds `TOOLS`.
+
+    Raises
+    ------
+    RepositoryError
+        Something went wrong while signing; the message ends with what was said.
+    """
+    key = _key(config, layers)
+    fingerprint = (key / "fingerprint").read_text().strip()
+    sums = sorted((name, output.sha256) for entry in entries for name, output in entry.outputs.items())
+    folder = config.store / "repositories" / _name(config, fingerprint, *(word for pair in sums for word in pair))
+    with _locks(config).hold("repository"):
+        if not folder.is_dir():
+            binds = [Bind(entry.tree, f"/packages/{number}") for number, entry in enumerate(entries)]
+            with Container(config, layers, binds=binds) as container:
+                container.copy_in([key], "/")
+                _script(config, container, "publish.sh")
+                container.keep("/repository", folder)
+    files = {}
+    for name, _ in sums:
+        files["".join(package_info(folder / name)["pkgname"])] = folder / name
+    return Repository(folder, fingerprint, files)
+
+
+def install(config: Config, repository: Repository, names: Sequence[str], layers: Sequence[Path]) -> Path:
+    """A root file system with these packages and what they need, installed by pacman from the signed repository.
+
+    Parameters
+    ----------
+    config : Config
+        Its `store` keeps it.
+    repository : Repository
+        Where the packages come from.
+    names : sequence of str
+        Packages.
+    layers : sequence of Path
+        A root that holds `TOOLS`; after that, the installed system needs nothing of it.
+
+    Returns
+    -------
+    Path
+        A layer, to make containers of.
+
+    Raises
+    ------
+    RepositoryError
+        pacman refused; the message ends with what it said.
+    """
+    system = config.store / "systems" / _name(config, repository.folder.name, *names)
+    with _locks(config).hold("repository"):
+        if not system.is_dir():
+            system.parent.mkdir(parents=True, exist_ok=True)
+            # pacman installs into a folder of its own: from the throw-away root nothing can get in.
+            binds = [Bind(repository.folder, "/repository")]
+            with Container(config, layers, binds=binds, folders=["/system"]) as container:
+                _script(config, container, "install.sh", repository.fingerprint, *names)
+                made = container.upper / "system"
+                as_mapped_root(config, ["sh", "-c", 'rm -rf "$2" && mv -T "$1" "$2"', "sh", made, system], own=True)
+    return system
+
+
+def tamper(config: Config, repository: Repository, system: Path, what: str, how: str) -> str:
+    """Let the pacman of an installed system use a repository with one thing wrong.
+
+    Parameters
+    ----------
+    what : {"package", "database"}
+    how : {"intact", "altered", "unsigned", "resigned"}
+
+    Returns
+    -------
+    str
+        What pacman said. Only a repository that is intact may come to this.
+
+    Raises
+    ------
+    RepositoryError
+        pacman refused; the message is what it said, without the name of the key.
+    """
+    with Container(config, [system], binds=[Bind(repository.folder, "/repository")]) as container:
+        return _script(config, container, "tamper.sh", what, how)
+
+
+def _key(config: Config, layers: Sequence[Path]) -> Path:
+    """The folder with the key, made if there is none."""
+    key = config.store / "key"
+    with _locks(config).hold("key"):
+        if not (key / "fingerprint").is_file():
+            with Container(config, layers) as container:
+                _script(config, container, "key.sh")
+                container.keep("/key", key)
+    return key
+
+
+def _script(config: Config, container: Container, name: str, *arguments: str) -> str:
+    """Run one of the scripts inside; returns what it printed."""
+    log = config.logs / f"repository-{name.removesuffix('.sh')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    container.copy_in(sorted((config.checkout / _SCRIPTS).iterdir()), "/recipes")
+    done = container.run(["sh", f"/recipes/{name}", *arguments], log=log, timeout=600)
+    # A key is a machine's own, and so is its name.
+    said = re.sub(r"\b[0-9A-F]{8,40}\b", "KEY", log.read_text(errors="replace")).strip()
+    if done.code:
+        raise RepositoryError("\n".join(said.splitlines()[-20:]), log=log)
+    return said
+
+
+def _name(config: Config, *words: str) -> str:
+    scripts = [path.read_text() for path in sorted((config.checkout / _SCRIPTS).iterdir())]
+    return hashlib.sha256("\0".join([*scripts, *words]).encode()).hexdigest()[:16]
+
+
+def _locks(config: Config) -> Locks:
+    return Locks(config.store / "locks", Event())

@@ -1,0 +1,245 @@
+"""The schedule: runs what the plan asks for, side by side, the most urgent first, and nothing that is already there."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+
+from ..config import Config
+from ..errors import BuildError, MereError, StoreError
+from ..recipes.plan import Plan
+from ..storage.store import Entry, Store
+from .builders import BUILDERS, Build, Builder
+from .jobserver import Jobserver, remove_stale
+from .timeline import Event, Timeline, Watch, costs, estimate
+
+
+class BudgetError(BuildError):
+    """The time that was given is used up, and something is not built yet."""
+
+
+def run(
+    config: Config,
+    ids: Iterable[str],
+    *,
+    executor: Executor | None = None,
+    watch: Watch | None = None,
+    plan: Plan | None = None,
+    builders: Mapping[str, Builder] | None = None,
+    workers: int | None = None,
+) -> dict[str, Entry]:
+    """Build these ids and all they need, or find them built.
+
+    Parameters
+    ----------
+    config : Config
+        Its `jobs` is how many compilers may run at once. After `budget_s` seconds, or after the time in
+        ``MERE_DEADLINE`` (seconds since 1970), no new build is started.
+    ids : iterable of str
+        Such as ``packages/musl``.
+    executor : Executor, optional
+        Runs the builds; by default a thread for each.
+    watch : callable, optional
+        Told of every `Event`, always by the calling thread.
+    plan : Plan, optional
+        By default made from the recipes.
+    builders : mapping of str to callable, optional
+        The builder of each stage.
+    workers : int, optional
+        Builds at once; by default one more than `jobs`, so that a configure script leaves no processor idle.
+
+    Returns
+    -------
+    dict of str to Entry
+        All builds of the closure of `ids`, by id.
+
+    Raises
+    ------
+    BuildError
+        A build failed. Those that ran beside it were brought to their end and are kept; no new one was started. When
+        several failed, the first is raised and names the others.
+    BudgetError
+        Time ran out; the message says what is missing.
+    """
+    plan = plan or Plan.from_recipes(config)
+    with ExitStack() as stack:
+        executor = executor or stack.enter_context(ThreadPoolExecutor(workers or config.jobs + 1, "build"))
+        state = _Run(config, plan, plan.closure(ids), builders or BUILDERS, watch or (lambda event: None))
+        stack.callback(state.close)
+        try:
+            state.work(executor, workers or config.jobs + 1)
+        except BaseException:
+            # Ctrl-C, mostly. The builds notice the event and tear down what they started.
+            state.stop.set()
+            wait(state.running)
+            raise
+    state.complain()
+    return state.done
+
+
+def found(config: Config, ids: Iterable[str], *, plan: Plan | None = None) -> dict[str, Entry]:
+    """What of these ids, and of all they need, is in the store as it is today; nothing is built."""
+    plan = plan or Plan.from_recipes(config)
+    store = Store(config)
+    entries: dict[str, Entry] = {}
+    for id in plan.closure(ids):
+        if all(needed in entries for needed in plan.dependencies(id)):
+            entry = store.find(_key(plan, id, entries))
+            if entry:
+                entries[id] = entry
+    return entries
+
+
+def deadline(config: Config) -> float | None:
+    """The time, in seconds since 1970, after which no build starts; several runs of a book share ``MERE_DEADLINE``.
+
+    Raises
+    ------
+    MereError
+        The variable does not hold a number.
+    """
+    ends = [] if config.budget_s is None else [time.time() + config.budget_s]
+    if value := os.environ.get("MERE_DEADLINE", ""):
+        try:
+            ends.append(float(value))
+        except ValueError:
+            hint = "give seconds since 1970: $(($(date +%s) + 3600))"
+            raise MereError(f"MERE_DEADLINE is {value!r}, which is not a time", hint=hint) from None
+    return min(ends, default=None)
+
+
+def _key(plan: Plan, id: str, done: Mapping[str, Entry]) -> str:
+    return plan.key(id, {needed: done[needed].output_digest for needed in plan.dependencies(id)})
+
+
+@dataclass
+class _Run:
+    """One run: what is done, what runs, what could start."""
+
+    config: Config
+    plan: Plan
+    wanted: tuple[str, ...]
+    builders: Mapping[str, Builder]
+    watch: Watch
+    stop: threading.Event = field(default_factory=threading.Event)
+    done: dict[str, Entry] = field(default_factory=dict)
+    running: dict[Future[Entry], tuple[str, str, float]] = field(default_factory=dict)
+    ready: list[tuple[float, int, str, str]] = field(default_factory=list)
+    errors: list[tuple[str, BaseException]] = field(default_factory=list)
+    jobserver: Jobserver | None = None
+
+    def __post_init__(self) -> None:
+        self.timeline = Timeline(self.config)
+        self.store = Store(self.config, self.stop, self.timeline.run)
+        self.deadline = deadline(self.config)
+        self.costs = costs(self.store, self.wanted)
+        self.urgency = self.plan.critical_path(self.costs)
+        self.graph = TopologicalSorter({id: self.plan.dependencies(id) for id in self.wanted})
+        self.graph.prepare()
+
+    def work(self, executor: Executor, workers: int) -> None:
+        """Start and await builds until nothing is left, or nothing may start any more."""
+        for id in self.wanted:
+            self._tell("queued", id)
+        self._look()
+        while True:
+            while self.ready and len(self.running) < workers and not self.errors and not self._late():
+                self._start(executor)
+            if not self.running:
+                return
+            finished, _ = wait(self.running, timeout=1.0, return_when=FIRST_COMPLETED)
+            for future in finished:
+                self._finish(future)
+            self._look()
+
+    def close(self) -> None:
+        """Take the jobserver away."""
+        if self.jobserver:
+            self.jobserver.close()
+
+    def complain(self) -> None:
+        """Raise the first error, or a BudgetError, if there is reason to."""
+        if self.errors:
+            _, error = self.errors[0]
+            others = [id for id, _ in self.errors[1:]]
+            if others and isinstance(error, MereError):
+                error.message += f"\nfailed, too: {', '.join(others)}"
+            raise error
+        missing = [id for id in self.wanted if id not in self.done]
+        if missing:
+            raise BudgetError(
+                f"the time is up, and {len(missing)} of {len(self.wanted)} builds are missing: {', '.join(missing)}",
+                hint="run again, with a later MERE_DEADLINE or a larger MERE_BUDGET; what is finished is kept",
+            )
+
+    def _late(self) -> bool:
+        return self.deadline is not None and time.time() >= self.deadline
+
+    def _look(self) -> None:
+        """Take from the store what is there; queue the rest of what could start."""
+        while self.graph.is_active() and (ids := self.graph.get_ready()):
+            for id in ids:
+                key = _key(self.plan, id, self.done)
+                entry = self.store.find(key)
+                if entry:
+                    # Only a convenience, for `latest`: a store that cannot be written is good enough to read from.
+                    with suppress(StoreError):
+                        self.store.remember(entry)
+                    self._done(id, entry, "found", time.time())
+                else:
+                    heapq.heappush(self.ready, (-self.urgency[id], self.wanted.index(id), id, key))
+
+    def _start(self, executor: Executor) -> None:
+        _, _, id, key = heapq.heappop(self.ready)
+        dependencies = {needed: self.done[needed] for needed in self.plan.dependencies(id)}
+        recipe = self.plan.recipes[id]
+        inputs = {
+            "recipe": recipe.digest,
+            "sources": {source.name: source.sha256 for source in recipe.sources},
+            "dependencies": {needed: entry.output_digest for needed, entry in dependencies.items()},
+        }
+        build = Build(self.config, self.store, self.plan, id, key, inputs, dependencies, self._open_jobserver())
+        started = time.time()
+        self.running[executor.submit(self.builders[recipe.stage], build)] = (id, key, started)
+        self._tell("started", id)
+
+    def _open_jobserver(self) -> Jobserver:
+        if self.jobserver is None:
+            # The first build of this run: what others left behind goes now, and not when there is nothing to build.
+            self.store.clean()
+            with self.store.lock("jobs"):
+                remove_stale(self.config.work / "jobs")
+                self.jobserver = Jobserver(self.config.work / "jobs", self.config.jobs - 1, self.stop)
+        elif not self.running:
+            self.jobserver.refill()
+        return self.jobserver
+
+    def _finish(self, future: Future[Entry]) -> None:
+        id, key, started = self.running.pop(future)
+        error = future.exception()
+        if error is None:
+            entry = future.result()
+            # Another run may have been quicker while this one waited for the lock.
+            self._done(id, entry, "built" if entry.meta["run"] == self.store.run else "found", started)
+        else:
+            self.errors.append((id, error))
+            self.timeline.add(id, key, started, "failed", {})
+            self._tell("failed", id, time.time() - started)
+
+    def _done(self, id: str, entry: Entry, how: str, started: float) -> None:
+        self.done[id] = entry
+        self.graph.done(id)
+        self.timeline.add(id, entry.key, started, how, entry.measures if how == "built" else {})
+        self._tell(how, id, time.time() - started if how == "built" else 0.0)
+
+    def _tell(self, kind: str, id: str, seconds: float = 0.0) -> None:
+        spent = {id: time.time() - started for id, _, started in self.running.values()}
+        left = estimate(self.costs, [id for id in self.wanted if id not in self.done], spent, self.config.jobs)
+        self.watch(Event(kind, id, seconds, len(self.done), len(self.wanted), left))

@@ -1,0 +1,139 @@
+"""What a run did and when: events for whoever watches, lines in a file for figures, costs for the next run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from ..config import Config
+from ..storage.store import Store
+
+#: Seconds of processor time a build, measured once. Only the order of a machine's first run, and what it says about
+#: the time to come, depends on them: later runs know better.
+FIRST_GUESSES: Mapping[str, float] = {
+    "cross/binutils": 101,
+    "cross/gcc": 1033,
+    "cross/libstdc++": 106,
+    "cross/musl": 66,
+    "temptools/busybox": 62,
+    "temptools/bash": 45,
+    "temptools/libarchive": 47,
+    "packages/binutils": 130,
+    "packages/busybox": 62,
+    "packages/gcc": 1800,
+    "packages/gmp": 70,
+    "packages/ncurses": 52,
+    "packages/openssl": 310,
+    "packages/perl": 243,
+}
+
+_GUESS = 30.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a run.
+
+    Attributes
+    ----------
+    kind : str
+        ``queued``, ``started``, and then ``found`` (it was in the store), ``built`` or ``failed``.
+    id : str
+        The build.
+    seconds : float
+        How long it took.
+    done, total : int
+        Finished builds, and all.
+    left_s : float
+        About how many seconds are still to come.
+    """
+
+    kind: str
+    id: str
+    seconds: float
+    done: int
+    total: int
+    left_s: float
+
+
+Watch = Callable[[Event], None]
+
+
+def print_watch(event: Event, *, file: TextIO | None = None) -> None:
+    """Print one line for each build that ends, to standard error unless `file` is given."""
+    if event.kind in ("built", "found", "failed"):
+        took = f"{event.seconds:6.0f} s" if event.kind != "found" else " " * 8
+        left = f", about {event.left_s / 60:.0f} min to come" if event.left_s >= 30 else ""
+        line = f"{event.kind:6}  {event.id:24} {took}   {event.done} of {event.total}{left}"
+        print(line, file=file or sys.stderr, flush=True)
+
+
+def costs(store: Store, ids: Iterable[str]) -> dict[str, float]:
+    """Processor seconds a build: as it was last time, or as guessed."""
+    result = {}
+    for id in ids:
+        entry = store.latest(id)
+        result[id] = entry.measures.get("cpu_s", 0.0) if entry else FIRST_GUESSES.get(id, _GUESS)
+    return result
+
+
+def estimate(costs: Mapping[str, float], ids: Iterable[str], spent: Mapping[str, float], jobs: int) -> float:
+    """About how many seconds these builds still need.
+
+    Parameters
+    ----------
+    costs : mapping of str to float
+        Processor seconds a build.
+    ids : iterable of str
+        The builds that are not finished.
+    spent : mapping of str to float
+        Seconds since their start, of those that run.
+    jobs : int
+        Processors at work.
+    """
+    return sum(max(0.0, costs[id] - spent.get(id, 0.0)) for id in ids) / jobs
+
+
+class Timeline:
+    """A file in ``runs/`` with one JSON object a line for each build that ended.
+
+    A store that cannot be written has no timeline; that alone is no reason to fail.
+
+    Attributes
+    ----------
+    run : str
+        The name of the run: when it began, and as what process.
+    """
+
+    def __init__(self, config: Config) -> None:
+        began = time.time()
+        # With milliseconds, because a book starts many runs in one process.
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(began)) + f".{began % 1 * 1000:03.0f}"
+        self.run = f"{stamp}-{os.getpid()}"
+        self._path = config.store / "runs" / f"{self.run}.jsonl"
+
+    def add(self, id: str, key: str, started: float, how: str, measures: Mapping[str, float]) -> None:
+        """Write a line: `how` is ``found``, ``built`` or ``failed``; `started` is in seconds since 1970."""
+        row = {"id": id, "key": key, "started": started, "ended": time.time(), "how": how, **_cost(measures)}
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self._path, "a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def read_timelines(config: Config) -> Iterator[dict[str, Any]]:
+    """All lines of all runs, the oldest run first; a line that a killed run left half is skipped."""
+    for path in sorted((config.store / "runs").glob("*.jsonl")):
+        for line in path.read_text().splitlines():
+            with suppress(ValueError):
+                yield json.loads(line) | {"run": path.stem}
+
+
+def _cost(measures: Mapping[str, float]) -> dict[str, float]:
+    return {name: measures[name] for name in ("cpu_s", "wall_s", "overhead_s", "peak_bytes") if name in measures}

@@ -1,0 +1,90 @@
+"""The folder of one container in the store: ours while we live, removed by whoever comes after us if we were killed."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+from ..config import Config
+from ..storage.tree import disk_trouble
+from .idmap import as_mapped_root
+from .limits import forget
+
+_NUMBERS = itertools.count()
+
+
+def claim(config: Config) -> tuple[Path, int]:
+    """Make the folder of a new container, and remove those whose makers are dead.
+
+    Returns
+    -------
+    tuple of Path and int
+        The folder; and a descriptor whose being open says that we are alive.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    above = config.store / "containers"
+    with disk_trouble():
+        above.mkdir(parents=True, exist_ok=True)
+        # Between the making of a folder and its lock, nobody must take it for a dead one.
+        gate = _lock(above / "lock", wait=True)
+        try:
+            _remove_dead(config, above)
+            while True:
+                folder = above / f"mere-{os.getpid()}-{next(_NUMBERS)}"
+                # In another PID namespace somebody else may have our number.
+                with suppress(FileExistsError):
+                    folder.mkdir()
+                    return folder, _lock(folder / "alive", wait=True)
+        finally:
+            os.close(gate)
+
+
+def release(config: Config, folder: Path, alive: int) -> None:
+    """Remove the folder of a container in which nothing runs any more."""
+    try:
+        as_mapped_root(config, ["rm", "-rf", folder], own=True)
+    finally:
+        os.close(alive)
+
+
+def remove_dead(config: Config) -> None:
+    """Remove what is left of containers whose makers were killed; those of a run that is alive stay."""
+    above = config.store / "containers"
+    if above.is_dir():
+        gate = _lock(above / "lock", wait=True)
+        try:
+            _remove_dead(config, above)
+        finally:
+            os.close(gate)
+
+
+def _remove_dead(config: Config, above: Path) -> None:
+    for folder in sorted(above.glob("mere-*")):
+        alive = _lock(folder / "alive", wait=False)
+        if alive < 0:
+            continue
+        if (folder / "conf").exists():
+            # Its processes died with their maker; this is for the moment that may take.
+            with suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(["lxc-stop", "-k", "-P", folder, "-n", folder.name], capture_output=True, timeout=20)
+        forget(folder.name)
+        release(config, folder, alive)
+
+
+def _lock(path: Path, *, wait: bool) -> int:
+    """Open and lock a file; -1 if somebody else has it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(file)
+        return -1
+    return file

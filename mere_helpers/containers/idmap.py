@@ -1,0 +1,108 @@
+"""The ids of containers: which of the host's powerless ids stand for root inside, and how to act as that root."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import Config, clean_environment
+from ..errors import ContainerError
+
+#: As many ids as a system has in ordinary use: 0 to 65535.
+COUNT = 65536
+
+CHECK = "python -m mere_helpers check   # tells whether this host lets us make containers"
+
+
+@dataclass(frozen=True)
+class IdRange:
+    """The host's ids, `uid` and `gid` and those that follow, that stand for 0 to `count` - 1 inside."""
+
+    uid: int
+    gid: int
+    count: int = COUNT
+
+
+def id_range(config: Config, *, folder: Path = Path("/etc")) -> IdRange:
+    """The range of ids that this user may give to containers, from ``subuid`` and ``subgid`` in `folder`.
+
+    Raises
+    ------
+    ContainerError
+        There is no range of 65,536 ids.
+    """
+    return IdRange(_start(folder / "subuid"), _start(folder / "subgid"))
+
+
+def as_mapped_root(
+    config: Config, command: Sequence[str | Path], *, own: bool = False, stdin: bytes = b"", cwd: Path | None = None
+) -> str:
+    """Run a program of the host as the root of our containers, but without a container.
+
+    Parameters
+    ----------
+    config : Config
+        The settings.
+    command : sequence of str or Path
+        The program and its arguments.
+    own : bool, optional
+        We, the user outside, appear as id 65536, so that files can be handed over in both directions. Only for programs
+        that do not look at what a build has left.
+    stdin : bytes, optional
+        What the program reads.
+    cwd : Path, optional
+        Where it runs.
+
+    Returns
+    -------
+    str
+        What it printed to standard output.
+
+    Raises
+    ------
+    ContainerError
+        The program failed; the message ends with what it said last.
+    """
+    ids = id_range(config)
+    maps = ["-m", f"u:0:{ids.uid}:{ids.count}", "-m", f"g:0:{ids.gid}:{ids.count}"]
+    if own:
+        maps += ["-m", f"u:{ids.count}:{os.getuid()}:1", "-m", f"g:{ids.count}:{os.getgid()}:1"]
+    try:
+        done = subprocess.run(
+            ["lxc-usernsexec", *maps, "--", *map(str, command)],
+            input=stdin,
+            capture_output=True,
+            cwd=cwd or "/",
+            env=clean_environment(),
+        )
+    except FileNotFoundError as error:
+        raise ContainerError(f"{error.filename} is missing", hint=CHECK) from error
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).decode(errors="replace").strip()[-2000:]
+        raise ContainerError(f"{command[0]} failed as the root of containers: {said or done.returncode}", hint=CHECK)
+    return done.stdout.decode(errors="replace")
+
+
+def _start(file: Path) -> int:
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        owner, _, numbers = line.strip().partition(":")
+        start, _, count = numbers.partition(":")
+        if owner in (name, str(os.getuid())) and start.isdigit() and count.isdigit() and int(count) >= COUNT:
+            return int(start)
+    taken = [line.split(":") for line in lines if line.count(":") == 2]
+    free = max([100000, *(int(start) + int(count) for _, start, count in taken if (start + count).isdigit())])
+    raise ContainerError(
+        f"no range of {COUNT} ids for {name} in {file}", hint=f"echo {name}:{free}:{COUNT} | sudo tee -a {file}"
+    )

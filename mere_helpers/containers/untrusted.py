@@ -1,0 +1,55 @@
+"""Reading a folder that a build has filled: as data, without ever following a link out of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ..errors import ContainerError
+
+
+def open_file(root: Path, path: str) -> int:
+    """Open a regular file for reading; the caller closes the descriptor.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that `path` starts from; itself to be trusted.
+    path : str
+        Plain names with slashes between them.
+
+    Raises
+    ------
+    ContainerError
+        It is not there or cannot be read, is not a regular file, or a link is on the way.
+    """
+    folder, _, name = path.strip("/").rpartition("/")
+    above = open_folder(root, folder)
+    try:
+        # Non-blocking, because a build may have left a fifo under that name.
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
+    except OSError as error:
+        raise ContainerError(f"cannot read {path} of the container: {error.strerror}") from error
+    finally:
+        os.close(above)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise ContainerError(f"cannot read {path} of the container: not a regular file")
+    return file
+
+
+def open_folder(root: Path, path: str) -> int:
+    """Open a folder; as `open_file`."""
+    here = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for name in path.strip("/").split("/") if path.strip("/") else []:
+        try:
+            if name in ("", ".", ".."):
+                raise ContainerError(f"cannot read {path} of the container: not a plain path")
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+        except OSError as error:
+            raise ContainerError(f"cannot read {path} of the container: {error.strerror}") from error
+        finally:
+            os.close(here)
+        here = below
+    return here

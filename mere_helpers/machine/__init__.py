@@ -1,0 +1,1 @@
+"""The host: what it must have, what it has, and what mends the difference."""

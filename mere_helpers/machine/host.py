@@ -1,0 +1,148 @@
+"""Is this host ready? Checks try the real thing where they can, and name the command that mends what is missing."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from ..config import Config, clean_environment
+from ..containers.idmap import as_mapped_root, id_range
+from ..errors import ContainerError, HostError
+from ..report import Table
+from .distribution import privilege
+from .host_checks import CHECKS, Check, Host
+
+
+def check_host(config: Config, *, checks: dict[str, Callable[[Host], Check]] | None = None) -> Table:
+    """Check all that the builds need from the host.
+
+    Parameters
+    ----------
+    config : Config
+        Its `store` is where disk space and access are checked.
+    checks : dict, optional
+        Used instead of all checks: what is needed, and a function that says what was found.
+
+    Returns
+    -------
+    Table
+        One row a check; it looks the same on every host that is ready.
+
+    Raises
+    ------
+    HostError
+        Something is missing; the message lists each failed check with the command that mends it.
+    """
+    wanted = _all_checks() if checks is None else checks
+    found = _run(config, wanted)
+    failed = [(name, check) for name, check in found if check.problem]
+    if failed:
+        lines = [f"this host is not ready: {len(failed)} of {len(found)} checks failed"]
+        for name, check in failed:
+            lines.append(f"  {name}: {check.problem}")
+            lines += [f"      {command}" for command in check.mend.splitlines()]
+        raise HostError("\n".join(lines), hint="run the indented commands from top to bottom, then check again")
+    return Table(("what builds need", "found"), tuple((name, "ok") for name, _ in found))
+
+
+def missing(config: Config) -> list[Check]:
+    """The failed checks, each with its `problem` and `mend`; empty on a host that is ready."""
+    return [check for _, check in _run(config, _all_checks()) if check.problem]
+
+
+def open_path(config: Config) -> list[Path]:
+    """Make the store and the cache of sources, and let the containers' root pass through the folders above them.
+
+    A home folder is often closed to others. The root of a container is another, powerless user outside, so it gets the
+    right to pass (not to read) by an access control list; nobody else gains anything, and no privilege is needed.
+
+    Returns
+    -------
+    list of Path
+        The folders that were changed.
+
+    Raises
+    ------
+    HostError
+        A folder is not ours to change, or its file system has no access control lists.
+    """
+    changed: list[Path] = []
+    for folder in (config.store, config.sources):
+        _make_folder(folder)
+        while blocked := first_closed(config, folder):
+            if blocked in changed:
+                raise HostError(f"{blocked} stays closed to containers", hint="set MERE_STORE to a folder elsewhere")
+            command = _opening(blocked, id_range(config).uid)
+            try:
+                if command[0] != "setfacl":
+                    raise PermissionError("it belongs to somebody else")
+                subprocess.run(command, check=True, capture_output=True, text=True, env=clean_environment())
+            except (OSError, subprocess.CalledProcessError) as error:
+                reason = (getattr(error, "stderr", "") or str(error)).strip()
+                raise HostError(
+                    f"containers cannot pass through {blocked}: {reason}",
+                    hint=f"{shlex.join(command)}, or set MERE_STORE to a folder elsewhere",
+                ) from error
+            changed.append(blocked)
+    return changed
+
+
+def first_closed(config: Config, folder: Path) -> Path | None:
+    """The topmost folder on the way to `folder`, itself included, that the containers' root may not pass.
+
+    Raises
+    ------
+    ContainerError
+        It cannot be tried, for want of id ranges or of LXC.
+    """
+    way = [str(path) for path in reversed((folder, *folder.parents)) if path.exists()]
+    script = 'for folder; do test -x "$folder" || { echo "$folder"; exit; }; done'
+    answer = as_mapped_root(config, ["sh", "-c", script, "sh", *way], cwd=Path("/"))
+    return Path(answer.strip()) if answer.strip() else None
+
+
+def _all_checks() -> dict[str, Callable[[Host], Check]]:
+    return CHECKS | {"a way for containers to the store": _way_to_store}
+
+
+def _run(config: Config, checks: dict[str, Callable[[Host], Check]]) -> list[tuple[str, Check]]:
+    host = Host(config)
+    return [(name, check(host)) for name, check in checks.items()]
+
+
+def _way_to_store(host: Host) -> Check:
+    try:
+        uid = id_range(host.config).uid
+        for folder in (host.config.store, host.config.sources):
+            blocked = first_closed(host.config, folder)
+            if blocked is None:
+                continue
+            # Folders below the first closed one cannot be tried yet; their modes tell.
+            below = [path for path in (*reversed(folder.parents), folder) if path.exists() and blocked in path.parents]
+            closed = [blocked, *(path for path in below if not path.stat().st_mode & 0o001)]
+            mend = "\n".join(shlex.join(_opening(path, uid)) for path in closed)
+            return Check(f"{blocked} is closed to the root of containers", mend)
+    except ContainerError as error:
+        return Check(f"cannot be tried: {error.message.splitlines()[0]}", "first mend what is named above")
+    return Check()
+
+
+def _opening(folder: Path, uid: int) -> list[str]:
+    """The command that lets `uid` pass, with what it takes to run it."""
+    command = ["setfacl", "-m", f"u:{uid}:--x", str(folder)]
+    return command if folder.stat().st_uid == os.getuid() else [*privilege().split(), *command]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        for path in (*reversed(folder.parents), folder):
+            if not path.exists():
+                path.mkdir(exist_ok=True)
+                path.chmod(0o755)  # whatever the umask: containers have to pass
+    except OSError as error:
+        raise HostError(
+            f"cannot make {folder}: {error.strerror}", hint="set MERE_STORE to a folder of yours"
+        ) from error

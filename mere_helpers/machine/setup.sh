@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Bring a host to the point where `python -m mere_helpers check` passes: the distribution's own packages, a range of
+# user ids for containers, the Python environment, a path to the store. Asks for nothing, and changes nothing that is
+# already right: on a machine that is ready it takes a second and needs no privileges.
+# usage: setup.sh [tests]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+say() { printf 'setup: %s\n' "$*"; }
+die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+# Only what changes the system goes through this, so that an ordinary user is asked for a password at most then.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo > /dev/null; then sudo "$@"
+    else die "root is needed for: $* (no sudo here; run this line as root, then start again)"
+    fi
+}
+
+has() { command -v "$1" > /dev/null 2>&1; }
+has_static() { case "$("$1" -print-file-name="$2" 2> /dev/null)" in /*) ;; *) return 1 ;; esac; }
+
+has_static_busybox() { has busybox && ! grep -q /ld- "$(command -v busybox)"; }
+
+find_python() {
+    local candidate
+    for candidate in "${MERE_PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
+        if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# One line a need: a probe, then the package that answers it on Debian/Ubuntu, Fedora, Arch and Alpine.
+needs() {
+    cat << 'END'
+has gcc|gcc|gcc|gcc|gcc
+has g++|g++|gcc-c++|gcc|g++
+has_static gcc libc.a|libc6-dev|glibc-static|glibc|musl-dev
+has_static g++ libstdc++.a|g++|libstdc++-static|gcc|libstdc++-dev
+has make|make|make|make|make
+has m4|m4|m4|m4|m4
+has patch|patch|patch|patch|patch
+has file|file|file|file|file
+has bzip2|bzip2|bzip2|bzip2|bzip2
+has xz|xz-utils|xz|xz|xz
+has zstd|zstd|zstd|zstd|zstd
+has pkg-config|pkg-config|pkgconf-pkg-config|pkgconf|pkgconf
+has lxc-execute|lxc|lxc|lxc|lxc
+has lxc-usernsexec|lxc|lxc|lxc|lxc
+has newuidmap|uidmap|shadow-utils|shadow|shadow-subids
+has unshare|util-linux|util-linux|util-linux|util-linux-misc
+has setfacl|acl|acl|acl|acl
+find_python|python3|python3|python|python3
+python_has_venv|python3-venv|python3|python|python3
+END
+    # The tests also build small packages with what the host has, long before our own tools exist.
+    [ "${1:-}" != tests ] || cat << 'END'
+has_static_busybox|busybox-static|busybox|busybox|busybox-static
+has makepkg|makepkg|pacman|pacman|pacman
+has pacman|pacman-package-manager|pacman|pacman|pacman
+has bsdtar|libarchive-tools|bsdtar|libarchive|libarchive-tools
+has shellcheck|shellcheck|ShellCheck|shellcheck|shellcheck
+END
+}
+
+python_has_venv() { "$(find_python)" -c 'import ensurepip, venv' 2> /dev/null; }
+
+install_packages() {
+    local column=0 probe names wanted=()
+    # An Arch or Fedora user may have apt-get installed as a tool, and Debian has pacman: ask for the host's own first.
+    if [ -e /etc/debian_version ]; then column=1
+    elif has dnf; then column=2
+    elif [ -e /etc/alpine-release ]; then column=4
+    elif has pacman; then column=3
+    fi
+    while IFS='|' read -r probe names; do
+        # shellcheck disable=SC2086  # a probe is a command with its arguments
+        if $probe > /dev/null 2>&1; then continue; fi
+        [ $column != 0 ] || die "missing: $probe (this distribution's packages are not known here: install it by hand)"
+        wanted+=("$(printf '%s\n' "$names" | cut -d'|' -f$column)")
+    done < <(needs "$@")
+    [ ${#wanted[@]} -gt 0 ] || return 0
+    mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
+    say "installing ${wanted[*]}"
+    case $column in
+        1)
+            as_root apt-get update -q
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${wanted[@]}" ;;
+        2) as_root dnf install -y "${wanted[@]}" ;;
+        3) as_root pacman -S --needed --noconfirm "${wanted[@]}" ;;
+        4) as_root apk add "${wanted[@]}" ;;
+    esac
+}
+
+# A container's root is an ordinary, powerless id outside. These come from a range that belongs to the user.
+give_id_range() {
+    local file=$1 user start
+    user=$(id -un)
+    if grep -qs -e "^$user:" -e "^$(id -u):" "$file"; then return 0; fi
+    start=$(awk -F: 'BEGIN { next_id = 100000 } $2 + $3 > next_id { next_id = $2 + $3 } END { print next_id }' \
+        "$file" 2> /dev/null || echo 100000)
+    say "giving $user the ids $start to $((start + 65535)) in $file"
+    printf '%s:%s:65536\n' "$user" "$start" | as_root tee -a "$file" > /dev/null
+}
+
+make_environment() {
+    local python stamp=.venv/requirements.stamp
+    python=$(find_python) || die "no Python 3.11 or newer; install one, or name it: MERE_PYTHON=/path/to/python3 make setup"
+    # An environment knows its own path: a moved or copied checkout needs a new one.
+    if [ -f $stamp ] && { pwd && cat requirements.txt; } | cmp -s - $stamp && .venv/bin/python -c ''; then return 0; fi
+    say 'preparing .venv'
+    "$python" -m venv --clear .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+    # A notebook's kernel starts in notebooks/ and must find the library, whichever front end started it.
+    pwd > "$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mere.pth"
+    { pwd && cat requirements.txt; } > $stamp
+}
+
+install_packages "$@"
+give_id_range /etc/subuid
+give_id_range /etc/subgid
+make_environment
+.venv/bin/python -m mere_helpers open

@@ -1,0 +1,98 @@
+"""The figures of the recorded runs: what everything in the store cost, and how well the machine was used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from statistics import median
+from typing import Any
+
+from ..building.schedule import found
+from ..config import Config
+from ..recipes.plan import Plan
+from ..report import Table, size
+from ..storage.store import Entry
+from .figure import container_seconds
+from .wanted import layers_of
+
+#: Containers that are made for the median.
+CONTAINERS = 25
+
+
+def bench(config: Config) -> Table:
+    """What was measured while the present contents of the store were built.
+
+    Times are in seconds. The wall time is that during which at least one build ran, over all runs together; memory is
+    the largest sum of the peaks of builds that ran side by side, which is more than was ever used at once.
+    """
+    graph = Plan.from_recipes(config)
+    entries = found(config, graph.order(), plan=graph)
+    rows = [("builds in the store", f"{len(entries)} of {len(graph.order())}")]
+    timed = [entry.measures for entry in entries.values() if "started" in entry.measures]
+    if timed:
+        wall = covered((m["started"], m["ended"]) for m in timed)
+        cpu = sum(m["cpu_s"] for m in timed)
+        rows += [
+            ("wall time of all builds", f"{wall:,.0f} s"),
+            ("processor time of all builds", f"{cpu:,.0f} s"),
+            (f"wall ÷ (processor time ÷ {config.jobs} cores)", f"{wall / (cpu / config.jobs):.2f}" if cpu else ""),
+            ("peak memory, at most", size(int(peak(timed)))),
+        ]
+    overheads = [entry.measures.get("overhead_s", 0.0) for id, entry in entries.items() if id.startswith("packages/")]
+    if overheads:
+        rows.append(("overhead a package, median", f"{median(overheads):.2f} s"))
+    rows += [(f"{name}, processor time", f"{cost:,.0f} s") for name, cost in _dearest(entries)]
+    if "temptools/pacman" in entries and all(tool in entries for tool in graph.tools):
+        times = container_seconds(config, layers_of(config, "temptools"), CONTAINERS)
+        rows.append(("container made, used, gone, median", f"{median(times):.3f} s"))
+    rows += _book_rows(config)
+    return Table(("figure", "measured"), tuple(rows))
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """The length of a union of spans, in their unit."""
+    total = 0.0
+    reached = float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def peak(measures: Sequence[dict[str, float]]) -> float:
+    """The largest sum of ``peak_bytes`` of builds that overlap in time."""
+    changes = []
+    for measure in measures:
+        changes += [(measure["started"], measure["peak_bytes"]), (measure["ended"], -measure["peak_bytes"])]
+    # At equal times what ends comes before what starts.
+    held = most = 0.0
+    for _, change in sorted(changes):
+        held += change
+        most = max(most, held)
+    return most
+
+
+def record_book(config: Config, started: float, ended: float, chapters: int) -> None:
+    """Remember a run of the book, for `bench`; times are in seconds since 1970."""
+    with suppress(OSError):
+        path = config.store / "book.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.write(json.dumps({"started": started, "ended": ended, "chapters": chapters}) + "\n")
+
+
+def _dearest(entries: dict[str, Entry], count: int = 5) -> list[tuple[str, float]]:
+    costs = [(id, entry.measures.get("cpu_s", 0.0)) for id, entry in entries.items()]
+    return sorted(costs, key=lambda item: -item[1])[:count]
+
+
+def _book_rows(config: Config) -> list[tuple[str, str]]:
+    runs: list[dict[str, Any]] = []
+    with suppress(OSError, ValueError):
+        runs = [json.loads(line) for line in (config.store / "book.jsonl").read_text().splitlines()]
+    whole = max((run["chapters"] for run in runs), default=0)
+    times = [run["ended"] - run["started"] for run in runs if run["chapters"] == whole]
+    if not times:
+        return []
+    return [("first run of the book", f"{times[0]:,.0f} s"), ("last run of the book", f"{times[-1]:,.0f} s")]

@@ -1,0 +1,255 @@
+"""The book, run from its first chapter to its last: this is the bootstrap."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..building.schedule import found
+from ..config import Config
+from ..errors import BuildError, MereError
+from ..recipes.plan import Plan
+from .bench import record_book
+from .wanted import ids_of
+
+#: What every committed notebook says about its kernel, whichever machine ran it.
+_KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+#: Cell tags that mean something; all others are dropped.
+_TAGS = {"nbval-ignore-output", "nbval-skip", "hide-input", "remove-input"}
+
+
+def chapters(config: Config) -> list[Path]:
+    """The notebooks in the order of ``_toc.yml``, which is the order in which they run.
+
+    Raises
+    ------
+    MereError
+        The table of contents names a notebook that is not there.
+    """
+    import yaml
+
+    toc = yaml.safe_load((config.checkout / "_toc.yml").read_text())
+    names = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    found = [config.checkout / f"{name}.ipynb" for name in names if name.startswith("notebooks/")]
+    for path in found:
+        if not path.is_file():
+            raise MereError(f"_toc.yml names {path.relative_to(config.checkout)}, which does not exist")
+    return found
+
+
+def run_book(
+    config: Config, *, only: Sequence[str] = (), save: bool = True, say: Callable[[str], None] = print
+) -> None:
+    """Execute the chapters one after another, and write their outputs back when all of them passed.
+
+    Parameters
+    ----------
+    config : Config
+    only : sequence of str, optional
+        Chapters by the beginning of their names, such as ``06``; all when empty.
+    save : bool, optional
+        Write the executed notebooks in place of the old ones.
+    say : callable, optional
+        Gets a line when a chapter starts, and one for each event of a build.
+
+    Raises
+    ------
+    BuildError
+        A cell failed. The message shows the cell and the end of its error; nothing was written back, and the notebook
+        as far as it came is the error's log. What was built is kept: run again to go on.
+    MereError
+        `only` names no chapter.
+    """
+    import nbformat
+
+    wanted = [path for path in chapters(config) if not only or path.name.startswith(tuple(only))]
+    if not wanted:
+        raise MereError(f"no chapter begins with {', '.join(only)}", hint="see the names in notebooks/")
+    room = config.work / "book"
+    shutil.rmtree(room, ignore_errors=True)
+    room.mkdir(parents=True)
+
+    done: dict[Path, str] = {}
+    started = time.time()
+    with _progress(room / "progress", say) as channel:
+        for path in wanted:
+            say(f"chapter {path.stem}")
+            notebook = _execute(config, path, room / path.name, channel)
+            done[path] = nbformat.writes(normalise(notebook))
+    record_book(config, started, time.time(), len(done))
+    if save:
+        for path, text in done.items():
+            aside = path.with_suffix(".new")
+            aside.write_text(text + "\n")
+            aside.replace(path)
+    shutil.rmtree(room)
+
+
+def normalise(notebook: Any) -> Any:
+    """Take out of an executed notebook all that says when, where and how often it ran.
+
+    The order of keys is nbformat's own, sorted; what is left changes only when the chapter or its results do.
+    """
+    count = 0
+    for cell in notebook.cells:
+        tags = sorted(set(cell.metadata.get("tags", ())) & _TAGS)
+        cell.metadata = type(notebook.metadata)({"tags": tags} if tags else {})
+        if cell.cell_type != "code":
+            continue
+        count += 1
+        cell.execution_count = count
+        # A progress panel lives only as long as its kernel.
+        cell.outputs = [
+            output
+            for output in cell.outputs
+            if "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+        ]
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = count
+            if "metadata" in output:
+                output.metadata = type(notebook.metadata)()
+    notebook.metadata = type(notebook.metadata)(_KERNEL)
+    return notebook
+
+
+def needs(graph: Plan, notebook: Path) -> list[str]:
+    """The builds that a chapter uses, by id: those that its cells name to a word which works with results."""
+    import nbformat
+
+    names: list[str] = []
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type == "code":
+            names += _used(cell.source)
+    return ids_of(graph, sorted(set(names))) if names else []
+
+
+def missing(config: Config, graph: Plan, notebook: Path) -> list[str]:
+    """The builds that a chapter uses and that the store does not hold; nothing is built to find out."""
+    wanted = needs(graph, notebook)
+    present = found(config, wanted, plan=graph)
+    return [id for id in graph.closure(wanted) if id not in present]
+
+
+def code_cells(notebook: Path) -> int:
+    """How many code cells a chapter has."""
+    import nbformat
+
+    return sum(cell.cell_type == "code" for cell in nbformat.read(notebook, as_version=4).cells)
+
+
+def _used(source: str) -> Iterator[str]:
+    """The names in calls such as ``build("musl")`` and ``run("make -v", tools="cross/make")``."""
+    for call in ast.walk(ast.parse(source)):
+        if not isinstance(call, ast.Call):
+            continue
+        words = [node.id for node in (call.func, *call.args[:1]) if isinstance(node, ast.Name)]
+        if {"build", "compare", "figure"} & set(words):
+            yield from (name for value in call.args for name in _texts(value) if name != "containers")
+            if "containers" in [name for value in call.args for name in _texts(value)]:
+                yield "temptools"
+        elif "contents" in words:
+            yield from _texts(call.args[0])
+        elif words and words[0] in ("install", "repository", "tamper"):
+            yield "packages"
+        for option in call.keywords:
+            if option.arg in ("tools", "inside"):
+                yield from ("packages" if name == "system" else name for name in _texts(option.value))
+
+
+def _texts(value: ast.expr) -> list[str]:
+    """The strings in an expression."""
+    return [node.value for node in ast.walk(value) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def _execute(config: Config, path: Path, output: Path, channel: Path) -> Any:
+    from papermill import execute_notebook
+    from papermill.exceptions import PapermillExecutionError
+
+    settings = {
+        # The kernel starts in the chapter's folder and has to find the library from there.
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(config.checkout), os.environ.get("PYTHONPATH", "")))),
+        "MERE_PROGRESS": str(channel),
+        "MERE_HEADLESS": "1",
+        # Tables are compared character by character: no colours, no frontend's debugger.
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "NO_COLOR": "1",
+    }
+    with _environment(settings):
+        try:
+            return execute_notebook(
+                str(path), str(output), cwd=str(path.parent), kernel_name="python3", progress_bar=False
+            )
+        except PapermillExecutionError as error:
+            log = config.logs / f"book-{path.stem}.ipynb"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(output, log)
+            raise BuildError(
+                _failure(path.stem, error), hint="mend it and run again; what was built is kept", log=log
+            ) from None
+
+
+def _failure(chapter: str, error: Any) -> str:
+    cell = "\n".join(f"    {line}" for line in error.source.strip().splitlines()[:12])
+    lines = _plain(f"{error.ename}: {error.evalue}").strip().splitlines()
+    # The end of a log is where the reason stands, the first line is what the error is called.
+    told = lines if len(lines) <= 26 else [lines[0], "...", *lines[-25:]]
+    return "\n".join([f"chapter {chapter} stopped at cell {error.exec_count}:", cell, *told])
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Set variables for the kernels that start inside the block."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _progress(channel: Path, say: Callable[[str], None]) -> Iterator[Path]:
+    """A named pipe whose lines are said as they come.
+
+    A cell's own output is part of the book and compared, so the progress of a build has to take another way.
+    """
+    os.mkfifo(channel)
+    # Opened for both directions: else the reader would see the end of the file whenever a kernel leaves.
+    descriptor = os.open(channel, os.O_RDWR)
+
+    def read() -> None:
+        with os.fdopen(descriptor, encoding="utf-8", errors="replace", closefd=False) as lines:
+            for line in lines:
+                if line == "\0\n":
+                    return
+                say(line.rstrip("\n"))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield channel
+    finally:
+        os.write(descriptor, b"\0\n")
+        reader.join()
+        os.close(descriptor)

@@ -1,0 +1,127 @@
+"""The command line: the words of the book, for a shell."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+
+from ..building.schedule import BudgetError, found
+from ..config import Config, load_config
+from ..containers.idmap import as_mapped_root
+from ..containers.layers import remove_layers
+from ..errors import MereError
+from ..machine.host import open_path
+from ..recipes.plan import Plan
+from ..report import Table
+from ..storage.tree import remove_tree
+from . import vocabulary
+
+#: Exit status when the time that was given is used up: not a failure, only not the end.
+OUT_OF_TIME = 75
+
+#: What we put into a store, sources aside.
+_CONTENTS = ("apt", "book.jsonl", "entries", "failed", "latest", "layers", "locks", "logs", "runs", "work")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        result = options.action(load_config(), options)
+    except BudgetError as error:
+        print(error, file=sys.stderr)
+        return OUT_OF_TIME
+    except MereError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept, run again to go on", file=sys.stderr)
+        return 130
+    if result is not None:
+        print(result)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mere_helpers", description="Build Mere Linux from source.")
+    actions = parser.add_subparsers(required=True, metavar="WORD")
+
+    def word(name: str, action: object, help: str) -> argparse.ArgumentParser:
+        added = actions.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+        added.set_defaults(action=action)
+        return added
+
+    word("check", lambda config, options: vocabulary.check_host(), "check this machine, and say what mends it")
+    word("open", _open, "make the store, and let containers pass to it")
+    fetch = word("fetch", lambda config, options: vocabulary.fetch(*options.names), "fetch and verify sources")
+    fetch.add_argument("names", nargs="*", metavar="NAME", help="a recipe or a stage; everything by default")
+    build = word("build", _build, "build what is missing")
+    build.add_argument("names", nargs="*", metavar="NAME", help="a recipe or a stage; everything by default")
+    run = word("run", _run, "run the book: check, fetch, build, install, and write the outputs into the notebooks")
+    run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="how a name begins, such as 06; all by default")
+    word("status", _status, "say what is built and what is missing")
+    log = word("log", lambda config, options: vocabulary.log(options.name, options.lines), "show the log of a build")
+    log.add_argument("name", metavar="NAME", help="a recipe")
+    log.add_argument("-n", "--lines", type=int, default=40, help="how many of the last lines (default: %(default)s)")
+    clean = word("clean", _clean, "remove what was built; the sources stay")
+    clean.add_argument("--sources", action="store_true", help="remove the sources, too")
+    word("bench", _bench, "print what the recorded runs cost")
+    return parser
+
+
+def _open(config: Config, options: argparse.Namespace) -> None:
+    for folder in open_path(config):
+        print(f"opened a way for containers through {folder}", file=sys.stderr)
+
+
+def _build(config: Config, options: argparse.Namespace) -> Table:
+    vocabulary.check_host()
+    vocabulary.fetch(*_closure(config, options.names))
+    return vocabulary.build(*_all_or(config, options.names))
+
+
+def _all_or(config: Config, names: Sequence[str]) -> list[str]:
+    return list(names) or list(Plan.from_recipes(config).order())
+
+
+def _closure(config: Config, names: Sequence[str]) -> list[str]:
+    graph = Plan.from_recipes(config)
+    return list(graph.closure(vocabulary.ids_of(graph, names)))
+
+
+def _run(config: Config, options: argparse.Namespace) -> None:
+    from .book import run_book
+
+    run_book(config, only=options.chapters, say=lambda line: print(line, flush=True))
+
+
+def _status(config: Config, options: argparse.Namespace) -> Table:
+    graph = Plan.from_recipes(config)
+    entries = found(config, graph.order(), plan=graph)
+    rows = tuple((id, "built" if id in entries else "missing") for id in graph.order())
+    return Table(("build", "state"), rows, note=f"{len(entries)} of {len(rows)} are built")
+
+
+def _clean(config: Config, options: argparse.Namespace) -> None:
+    """Only what is ours by name: the store may have been pointed at a folder that holds other things."""
+    if (config.store / "layers").is_dir():
+        remove_layers(config)
+    for name in _CONTENTS:
+        path = config.store / name
+        if path.is_dir():
+            try:
+                remove_tree(path)
+            except PermissionError:
+                as_mapped_root(config, ["rm", "-rf", path], own=True)
+        else:
+            path.unlink(missing_ok=True)
+    if options.sources:
+        shutil.rmtree(config.sources, ignore_errors=True)
+
+
+def _bench(config: Config, options: argparse.Namespace) -> Table:
+    from .bench import bench
+
+    return bench(config)

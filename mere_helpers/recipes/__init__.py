@@ -1,0 +1,1 @@
+"""Recipes: reading them, checking their pins, and the plan that their dependencies make."""

@@ -1,0 +1,266 @@
+"""The plan: which build needs which others, in what order they can run, and what a result depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from ..config import Config
+from ..errors import PlanError
+from .recipe import Recipe, load_recipes
+
+#: Raised when a change of this library changes what a build makes of the same inputs.
+KEY_FORMAT = 1
+
+_BOOTSTRAP = "recipes/bootstrap.toml"
+
+
+class Plan:
+    """The graph of all builds up to the packages of round 1.
+
+    A step needs the steps its recipe lists. A package needs the tools of the bootstrap and, in its container's root,
+    its dependencies with all that these need when they are used.
+
+    Parameters
+    ----------
+    config : Config
+        Says where the recipes are.
+    recipes : mapping of str to Recipe
+        All recipes by id.
+    bootstrap : mapping
+        The content of ``recipes/bootstrap.toml``: the ids of the `tools`, topmost layer first, and for each
+        make-dependency that round 1 cannot have yet a table of what stands in: ``default``, or by the recipe's name.
+
+    Raises
+    ------
+    PlanError
+        Something is needed that no recipe provides, two recipes provide the same package, or builds need each other
+        in a circle.
+    """
+
+    def __init__(self, config: Config, recipes: Mapping[str, Recipe], bootstrap: Mapping[str, Any]) -> None:
+        self.config = config
+        self.recipes = dict(recipes)
+        self.tools: tuple[str, ...] = tuple(bootstrap.get("tools", ()))
+        self._stand_ins = {name: table for name, table in bootstrap.items() if isinstance(table, Mapping)}
+        self._providers = _providers(self.recipes.values())
+        self._check_bootstrap()
+        direct = {id: self._direct(recipe) for id, recipe in self.recipes.items()}
+        self._order = _sorted_graph(direct)
+        self._roots = {id: self._root(recipe) for id, recipe in self.recipes.items() if recipe.packages}
+        self._dependencies = {id: self._needed(id) for id in self._order}
+
+    @classmethod
+    def from_recipes(cls, config: Config) -> Plan:
+        """Plan with the recipes of the checkout.
+
+        Raises
+        ------
+        RecipeError
+            A recipe is wrong.
+        PlanError
+            The recipes do not add up, or ``recipes/bootstrap.toml`` cannot be read.
+        """
+        path = config.checkout / _BOOTSTRAP
+        try:
+            bootstrap = tomllib.loads(path.read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise PlanError(f"cannot read {_BOOTSTRAP}: {error}", hint=f"correct {path}") from None
+        return cls(config, load_recipes(config), bootstrap)
+
+    def order(self) -> tuple[str, ...]:
+        """All ids, each behind those it needs."""
+        return self._order
+
+    def dependencies(self, id: str) -> tuple[str, ...]:
+        """The ids whose outputs are present while `id` is built, sorted."""
+        return self._dependencies[self._known(id)]
+
+    def closure(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """These ids and all that is needed to build them, in order."""
+        wanted: set[str] = set()
+        pending = list(ids)
+        while pending:
+            id = pending.pop()
+            if id not in wanted:
+                wanted.add(id)
+                pending += self.dependencies(id)
+        return tuple(id for id in self._order if id in wanted)
+
+    def root_packages(self, id: str) -> tuple[str, ...]:
+        """The packages installed in the container's root while `id` is built, sorted; a step has none."""
+        return tuple(sorted(self._roots.get(self._known(id), ())))
+
+    def layers(self, id: str) -> tuple[str, ...]:
+        """The packages of `root_packages` from top to bottom, each above those it needs."""
+        return tuple(reversed(_sorted_graph({name: self._depends(name) for name in self.root_packages(id)})))
+
+    def provider(self, package: str) -> str:
+        """The id of the recipe that makes a package.
+
+        Raises
+        ------
+        PlanError
+            None does.
+        """
+        if package not in self._providers:
+            raise PlanError(
+                f"no recipe makes the package {package}", hint="the packages are those in recipes/packages/"
+            )
+        return self._providers[package]
+
+    def key(self, id: str, outputs: Mapping[str, str]) -> str:
+        """The name under which the store keeps the result of a build: a hash of everything the build can see.
+
+        A dependency counts by its output, not by its own key: where a change leaves an output as it was, nothing
+        above it is built again.
+
+        Parameters
+        ----------
+        id : str
+            The build.
+        outputs : mapping of str to str
+            The output digest of each of its `dependencies`, at least.
+
+        Raises
+        ------
+        PlanError
+            The output of a dependency is not known.
+        """
+        recipe = self.recipes[self._known(id)]
+        missing = [needed for needed in self.dependencies(id) if needed not in outputs]
+        if missing:
+            raise PlanError(f"{id} needs {', '.join(missing)} to be built first")
+        inputs = {
+            "format": KEY_FORMAT,
+            "id": id,
+            "recipe": recipe.digest,
+            "sources": sorted((source.name, source.sha256) for source in recipe.sources),
+            "dependencies": [(needed, outputs[needed]) for needed in self.dependencies(id)],
+            "settings": self._settings() if recipe.packages else [],
+            "root": self.root_packages(id),
+            "tools": self.tools if recipe.packages else [],
+        }
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+    def critical_path(self, costs: Mapping[str, float]) -> dict[str, float]:
+        """How urgent each build is: the cost of the longest chain from its start to the end of everything.
+
+        Parameters
+        ----------
+        costs : mapping of str to float
+            Seconds a build; one that is not named counts as one second.
+
+        Returns
+        -------
+        dict of str to float
+            Seconds by id. Of the builds that are ready, the one with the most should start first.
+        """
+        urgency: dict[str, float] = {}
+        above: dict[str, float] = {}
+        for id in reversed(self._order):
+            urgency[id] = costs.get(id, 1.0) + above.get(id, 0.0)
+            for needed in self.dependencies(id):
+                above[needed] = max(above.get(needed, 0.0), urgency[id])
+        return urgency
+
+    def _known(self, id: str) -> str:
+        if id not in self.recipes:
+            raise PlanError(f"{id} is not part of the plan", hint="ids look like packages/musl")
+        return id
+
+    def _check_bootstrap(self) -> None:
+        for tool in self.tools:
+            if tool not in self.recipes:
+                raise PlanError(f"the bootstrap's tools need {tool}, which has no recipe", hint=f"correct {_BOOTSTRAP}")
+        for name, table in self._stand_ins.items():
+            for recipe in table:
+                if recipe != "default" and f"packages/{recipe}" not in self.recipes:
+                    raise PlanError(f"[{name}] speaks of {recipe}, which has no recipe", hint=f"correct {_BOOTSTRAP}")
+
+    def _direct(self, recipe: Recipe) -> list[str]:
+        """The ids that a build names itself."""
+        if not recipe.packages:
+            for needed in recipe.makedepends:
+                if needed not in self.recipes:
+                    raise PlanError(
+                        f"{recipe.id} needs {needed}, which has no recipe", hint=f"correct makedepends in {recipe.path}"
+                    )
+            return sorted(recipe.makedepends)
+        return sorted({*self.tools, *(self._providers[name] for name in self._named(recipe))})
+
+    def _named(self, recipe: Recipe) -> list[str]:
+        """The packages that a recipe itself asks for, without those it makes."""
+        names: list[str] = []
+        for needed in recipe.makedepends:
+            table = self._stand_ins.get(needed)
+            names += [needed] if table is None else table.get(recipe.name, table.get("default", ()))
+        for depends in recipe.depends.values():
+            names += depends
+        names = [_plain(name) for name in names]
+        for name in names:
+            if name not in self._providers:
+                raise PlanError(
+                    f"{recipe.id} needs {name}, which no recipe provides", hint=f"add it, or correct {recipe.path}"
+                )
+        return [name for name in names if name not in recipe.packages]
+
+    def _depends(self, package: str) -> list[str]:
+        """What a package needs when it is used, itself left out."""
+        recipe = self.recipes[self._providers[package]]
+        return sorted({_plain(name) for name in recipe.depends[package]} - {package})
+
+    def _root(self, recipe: Recipe) -> set[str]:
+        root: set[str] = set()
+        pending = self._named(recipe)
+        while pending:
+            package = pending.pop()
+            if package not in root:
+                root.add(package)
+                pending += self._depends(package)
+        return root
+
+    def _needed(self, id: str) -> tuple[str, ...]:
+        if id in self._roots:
+            return tuple(sorted({*self.tools, *(self._providers[name] for name in self._roots[id])}))
+        return tuple(sorted(set(self.recipes[id].makedepends)))
+
+    def _settings(self) -> list[tuple[str, str]]:
+        """How makepkg is set up, the same for all packages."""
+        paths = [self.config.recipes / "makepkg.conf", *sorted((self.config.recipes / "tidy").glob("*"))]
+        return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths if path.is_file()]
+
+
+def _plain(dependency: str) -> str:
+    """The name in a dependency such as ``bash>=5``."""
+    return re.split("[<>=]", dependency, maxsplit=1)[0]
+
+
+def _providers(recipes: Iterable[Recipe]) -> dict[str, str]:
+    providers: dict[str, str] = {}
+    for recipe in recipes:
+        for package in recipe.packages:
+            if package in providers:
+                raise PlanError(
+                    f"{providers[package]} and {recipe.id} both make the package {package}", hint="rename one of them"
+                )
+            providers[package] = recipe.id
+    return providers
+
+
+def _sorted_graph(graph: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """The nodes, each behind those it needs; the same order in every run."""
+    try:
+        return tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        # graphlib lists each node before the one that needs it; people read "needs" from left to right.
+        chain = " -> ".join(reversed(error.args[1]))
+        raise PlanError(
+            f"these need each other: {chain}",
+            hint=f"drop one of the dependencies, or say in {_BOOTSTRAP} what stands in",
+        ) from None
