@@ -116,7 +116,8 @@ def test_package_is_clean_shell(recipe: Recipe) -> None:
 
 @pytest.mark.parametrize("recipe", STEPS, ids=_id)
 def test_step_is_clean_shell(recipe: Recipe) -> None:
-    _shellcheck(recipe.path, "-s", "bash", "-e", "SC2034,SC2154,SC2164")
+    # SC2211: the folder of a configure script may be named by a pattern, so that a step does not repeat a version.
+    _shellcheck(recipe.path, "-s", "bash", "-e", "SC2034,SC2154,SC2164,SC2211")
 
 
 @pytest.mark.parametrize("path", sorted(CONFIG.recipes.glob("repository/*.sh")), ids=_id)

@@ -7,7 +7,7 @@ build() {
     mkdir "$srcdir/build"
     cd "$srcdir/build"
     # The sysroot lies inside the prefix: binutils and gcc then find it relative to themselves, wherever they are put.
-    sh ../binutils-*/configure --prefix=/mere --target="$target" --with-sysroot=/mere/sysroot \
+    ../binutils-*/configure --prefix=/mere --target="$target" --with-sysroot=/mere/sysroot \
         --disable-nls --disable-werror --disable-multilib --disable-gprofng --disable-gdb --disable-gdbserver \
         --disable-sim --disable-gold --disable-plugins --disable-shared --enable-deterministic-archives \
         --enable-new-dtags --enable-default-hash-style=gnu \
