@@ -49,10 +49,11 @@ def test_the_private_key_stays_in_the_store(world: World) -> None:
 def test_installed_files_have_owners_and_are_unaltered(world: World) -> None:
     _, system = world
     with Container(CONFIG, [system]) as container:
-        done = container.run(["sh", "-ec", "pacman -Qkk; pacman -Qo /bin/sh /bin/gcc /usr/lib/libc.so"])
-    assert done.code == 0, done.tail
-    lines = [line for line in done.tail.splitlines() if "total files" in line]
-    assert lines and all(line.endswith(" 0 altered files") for line in lines)
+        done = container.run(["sh", "-c", "pacman -Qkk 2>&1 | grep -v ' 0 altered'; pacman -Qo /bin/sh /usr/lib/libc.so"])
+    # What is mounted over two folders belongs to the host; the list of mirrors is written when the system is installed.
+    altered = [line for line in done.tail.splitlines() if "altered files" in line]
+    assert [line.partition(":")[0] for line in altered] == ["base-layout"] and ", 2 altered" in altered[0], done.tail
+    assert "/proc (UID mismatch)" in done.tail and "/sys (UID mismatch)" in done.tail
     assert "/bin/sh is owned by busybox" in done.tail and "/lib/libc.so is owned by musl" in done.tail
 
 
@@ -65,10 +66,10 @@ def test_what_is_intact_is_accepted(world: World, what: str) -> None:
     ("what", "how", "reason"),
     [
         ("package", "altered", "invalid or corrupted package"),
-        ("package", "unsigned", "missing required signature"),
-        ("package", "resigned", "is unknown"),
-        ("database", "altered", "invalid or corrupted database"),
-        ("database", "unsigned", "failed to synchronize all databases"),
+        ("package", "unsigned", "failed retrieving file .zlib.*sig"),
+        ("package", "resigned", "required key missing from keyring"),
+        ("database", "altered", "signature from .* is invalid"),
+        ("database", "unsigned", "failed retrieving file .mere.db.sig"),
         ("database", "resigned", "is unknown"),
     ],
 )

@@ -6,7 +6,7 @@ umask 077
 mkdir -p /key
 gpg --homedir /key --batch --quiet --no-tty --gen-key <<END
 Key-Type: RSA
-Key-Length: 2048
+Key-Length: 3072
 Key-Usage: sign
 Name-Real: Mere Linux from source
 Name-Comment: the repository of this machine

@@ -12,7 +12,13 @@ case $1 in
 esac
 case $2 in
     intact) ;;
-    altered) echo more >> "$file" ;;
+    altered)
+        # One byte in the middle becomes its complement; the length stays.
+        middle=$(($(stat -c %s "$file") / 2))
+        byte=$(od -An -tu1 -j "$middle" -N 1 "$file" | tr -d ' ')
+        # shellcheck disable=SC2059 # the format is the byte
+        printf "\\$(printf %o $((255 - byte)))" | dd of="$file" bs=1 seek="$middle" conv=notrunc 2> /dev/null
+        ;;
     unsigned) rm "$file.sig" ;;
     resigned)
         sh /recipes/key.sh
