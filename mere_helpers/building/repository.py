@@ -132,7 +132,12 @@ def tamper(config: Config, repository: Repository, system: Path, what: str, how:
         pacman refused; the message is what it said, without the name of the key.
     """
     with Container(config, [system], binds=[Bind(repository.folder, "/repository")]) as container:
-        return _script(config, container, "tamper.sh", what, how)
+        try:
+            return _script(config, container, "tamper.sh", what, how)
+        except RepositoryError as error:
+            # The reasons, out of what else pacman tells and asks.
+            reasons = re.findall(r"error: .*", error.message)
+            raise RepositoryError("\n".join(reasons) or error.message, log=error.log) from None
 
 
 def _key(config: Config, layers: Sequence[Path]) -> Path:

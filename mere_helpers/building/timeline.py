@@ -17,20 +17,21 @@ from ..storage.store import Store
 #: Seconds of processor time a build, measured once. Only the order of a machine's first run, and what it says about
 #: the time to come, depends on them: later runs know better.
 FIRST_GUESSES: Mapping[str, float] = {
-    "cross/binutils": 101,
-    "cross/gcc": 1033,
-    "cross/libstdc++": 106,
-    "cross/musl": 66,
-    "temptools/busybox": 62,
-    "temptools/bash": 45,
-    "temptools/libarchive": 47,
+    "cross/binutils": 160,
+    "cross/gcc": 1700,
+    "cross/libstdc++": 120,
+    "cross/musl": 50,
+    "temptools/bash": 50,
+    "temptools/busybox": 70,
+    "temptools/libarchive": 45,
+    "temptools/zstd": 65,
     "packages/binutils": 130,
-    "packages/busybox": 62,
+    "packages/busybox": 80,
     "packages/gcc": 1800,
-    "packages/gmp": 70,
-    "packages/ncurses": 52,
-    "packages/openssl": 310,
-    "packages/perl": 243,
+    "packages/gmp": 50,
+    "packages/libarchive": 50,
+    "packages/ncurses": 50,
+    "packages/perl": 330,
 }
 
 _GUESS = 30.0
