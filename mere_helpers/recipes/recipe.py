@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from ..config import Config
@@ -123,6 +123,17 @@ def load_recipes(config: Config) -> dict[str, Recipe]:
     RecipeError
         As `load_recipe`; when several recipes are wrong the message names them all.
     """
+    # A chapter asks in every cell, and bash takes a while to read fifty files that have not changed.
+    state = tuple(
+        (path, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+        for path in sorted(config.recipes.rglob("*"))
+        for found in (path.stat(),)
+    )
+    return dict(_load_recipes(config, state))
+
+
+@lru_cache(maxsize=1)
+def _load_recipes(config: Config, state: tuple[object, ...]) -> dict[str, Recipe]:
     files = _recipe_files(config)
     recipes: dict[str, Recipe] = {}
 
