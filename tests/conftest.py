@@ -53,6 +53,13 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@pytest.fixture(autouse=True)
+def _no_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that a whole run was given is nothing to the builds of a test."""
+    monkeypatch.delenv("MERE_DEADLINE", raising=False)
+    monkeypatch.delenv("MERE_BUDGET", raising=False)
+
+
 @pytest.fixture
 def add_step(tmp_path: Path) -> Callable[..., Path]:
     """Write a step into the checkout: ``add_step("cross/make", sources_of="", makedepends="")``."""

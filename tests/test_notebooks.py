@@ -94,7 +94,8 @@ class TestChapter:
         config = load_config()
         for text in _outputs(path):
             for place in (str(config.checkout), str(config.store), str(Path.home())):
-                assert f"{place}/" not in text
+                # Highlighting may stand in the middle of a path, and `$srcdir/root/usr` is none of root's.
+                assert not re.search(rf"(?<![\w.-]){re.escape(place)}/", re.sub(r"<[^>]*>", "", text))
             assert not re.search(r"/(home|tmp)/\w", text)
 
     def test_shows_no_duration_in_a_table(self, path: Path) -> None:

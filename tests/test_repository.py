@@ -49,7 +49,8 @@ def test_the_private_key_stays_in_the_store(world: World) -> None:
 def test_installed_files_have_owners_and_are_unaltered(world: World) -> None:
     _, system = world
     with Container(CONFIG, [system]) as container:
-        done = container.run(["sh", "-c", "pacman -Qkk 2>&1 | grep -v ' 0 altered'; pacman -Qo /bin/sh /usr/lib/libc.so"])
+        script = "pacman -Qkk 2>&1 | grep -v ' 0 altered'; pacman -Qo /bin/sh /usr/lib/libc.so"
+        done = container.run(["sh", "-c", script])
     # What is mounted over two folders belongs to the host; the list of mirrors is written when the system is installed.
     altered = [line for line in done.tail.splitlines() if "altered files" in line]
     assert [line.partition(":")[0] for line in altered] == ["base-layout"] and ", 2 altered" in altered[0], done.tail

@@ -14,7 +14,7 @@ echo "$fingerprint:6:" | gpg --homedir "$keys" --no-tty --quiet --import-ownertr
 gpg --homedir "$keys" --no-tty --quiet --check-trustdb
 chmod 644 "$keys"/*.gpg
 
-cat > /tmp/pacman.conf <<END
+cat > /pacman.conf <<END
 [options]
 Architecture = x86_64
 SigLevel = Required
@@ -22,6 +22,6 @@ DisableSandbox
 [mere]
 Server = file:///repository
 END
-pacman --root /system --config /tmp/pacman.conf --gpgdir "$keys" --cachedir /tmp --logfile /dev/null \
+pacman --root /system --config /pacman.conf --gpgdir "$keys" --cachedir /tmp --logfile /dev/null \
     --noconfirm --noprogressbar -Sy "$@"
 echo 'Server = file:///repository' > /system/etc/pacman.d/mirrorlist
