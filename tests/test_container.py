@@ -372,3 +372,17 @@ def wait_for(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_what_a_killed_removal_left_is_removed(room: Config, busybox: Path) -> None:
+    left = room.store / "containers/gone-mere-1-1"
+    (left / "m/upper").mkdir(parents=True)
+    with Container(room, [busybox]) as container:
+        assert container.folder.is_dir()
+        name = container.folder
+    assert not name.exists()
+    for _ in range(100):
+        if not list((room.store / "containers").glob("gone-*")):
+            return
+        time.sleep(0.1)
+    pytest.fail("still there after ten seconds")

@@ -6,15 +6,19 @@ import fcntl
 import itertools
 import os
 import subprocess
+import threading
 from contextlib import suppress
 from pathlib import Path
 
-from ..config import Config
+from ..config import Config, clean_environment
 from ..storage.tree import disk_trouble
-from .idmap import as_mapped_root
+from .idmap import mapped_root_command
 from .limits import forget
 
 _NUMBERS = itertools.count()
+
+#: How the name of a folder begins that is being removed.
+_GONE = "gone-"
 
 
 def claim(config: Config) -> tuple[Path, int]:
@@ -48,9 +52,26 @@ def claim(config: Config) -> tuple[Path, int]:
 
 
 def release(config: Config, folder: Path, alive: int) -> None:
-    """Remove the folder of a container in which nothing runs any more."""
+    """Take away the folder of a container in which nothing runs any more.
+
+    It has lost its name when this returns. Its files, which may be ten thousands, go in the background; the lock
+    is held until they are gone, so that whoever finds it free finishes the work.
+    """
+    gone = folder if folder.name.startswith(_GONE) else folder.with_name(_GONE + folder.name)
     try:
-        as_mapped_root(config, ["rm", "-rf", folder], own=True)
+        folder.rename(gone)
+        command = mapped_root_command(config, ["nice", "rm", "-rf", gone], own=True)
+        remover = subprocess.Popen(
+            command,
+            pass_fds=[alive],
+            start_new_session=True,
+            cwd="/",
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        threading.Thread(target=remover.wait, daemon=True).start()
     finally:
         os.close(alive)
 
@@ -67,8 +88,12 @@ def remove_dead(config: Config) -> None:
 
 
 def _remove_dead(config: Config, above: Path) -> None:
-    for folder in sorted(above.glob("mere-*")):
-        alive = _lock(folder / "alive", wait=False)
+    for folder in sorted([*above.glob("mere-*"), *above.glob(f"{_GONE}*")]):
+        try:
+            alive = _lock(folder / "alive", wait=False)
+        except FileNotFoundError:
+            # Its removal in the background has just come to its end.
+            continue
         if alive < 0:
             continue
         if (folder / "conf").exists():

@@ -67,13 +67,9 @@ def as_mapped_root(
     ContainerError
         The program failed; the message ends with what it said last.
     """
-    ids = id_range(config)
-    maps = ["-m", f"u:0:{ids.uid}:{ids.count}", "-m", f"g:0:{ids.gid}:{ids.count}"]
-    if own:
-        maps += ["-m", f"u:{ids.count}:{os.getuid()}:1", "-m", f"g:{ids.count}:{os.getgid()}:1"]
     try:
         done = subprocess.run(
-            ["lxc-usernsexec", *maps, "--", *map(str, command)],
+            mapped_root_command(config, command, own=own),
             input=stdin,
             capture_output=True,
             cwd=cwd or "/",
@@ -85,6 +81,15 @@ def as_mapped_root(
         said = (done.stderr or done.stdout).decode(errors="replace").strip()[-2000:]
         raise ContainerError(f"{command[0]} failed as the root of containers: {said or done.returncode}", hint=CHECK)
     return done.stdout.decode(errors="replace")
+
+
+def mapped_root_command(config: Config, command: Sequence[str | Path], *, own: bool = False) -> list[str]:
+    """The words that run `command` as `as_mapped_root` does, for those who do not want to wait for it."""
+    ids = id_range(config)
+    maps = ["-m", f"u:0:{ids.uid}:{ids.count}", "-m", f"g:0:{ids.gid}:{ids.count}"]
+    if own:
+        maps += ["-m", f"u:{ids.count}:{os.getuid()}:1", "-m", f"g:{ids.count}:{os.getgid()}:1"]
+    return ["lxc-usernsexec", *maps, "--", *map(str, command)]
 
 
 def _start(file: Path) -> int:
