@@ -13,6 +13,7 @@ from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
 from .jobserver import Jobserver
 from .package import build_package
+from .package_file import package_name
 from .step import build_step
 
 #: The step whose pacman, which runs on the host, installs packages into layers.
@@ -59,8 +60,7 @@ def package_file(entry: Entry, package: str) -> Path:
         The build made no such package.
     """
     for name in entry.outputs:
-        # NAME-VERSION-RELEASE-ARCHITECTURE.pkg.tar.zst, and only the name may hold further dashes.
-        if name.rsplit("-", 3)[0] == package:
+        if package_name(name) == package:
             return entry.tree / name
     raise StoreError(f"{entry.id} has no package {package}", hint=f"rm -rf {entry.path}   # it is built again")
 

@@ -22,6 +22,11 @@ _LINKS = ("usr", "lib64", "sbin")
 _CHUNK = 1 << 20
 
 
+def package_name(file: str) -> str:
+    """The package in a file's name: NAME-VERSION-RELEASE-ARCHITECTURE.pkg.tar.zst, where only NAME has more dashes."""
+    return file.rsplit("-", 3)[0]
+
+
 def package_info(file: Path) -> dict[str, list[str]]:
     """What a package says about itself: its ``.PKGINFO``, the values of each name in order.
 

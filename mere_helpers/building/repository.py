@@ -15,7 +15,7 @@ from ..containers.idmap import as_mapped_root
 from ..errors import RepositoryError
 from ..storage.lock import Locks
 from ..storage.store import Entry
-from .package_file import package_info
+from .package_file import package_name
 
 #: The packages whose root can sign, publish and install.
 TOOLS = ("pacman",)
@@ -70,10 +70,7 @@ def publish(config: Config, entries: Sequence[Entry], layers: Sequence[Path]) ->
                 container.copy_in([key], "/")
                 _script(config, container, "publish.sh")
                 container.keep("/repository", folder)
-    files = {}
-    for name, _ in sums:
-        files["".join(package_info(folder / name)["pkgname"])] = folder / name
-    return Repository(folder, fingerprint, files)
+    return Repository(folder, fingerprint, {package_name(name): folder / name for name, _ in sums})
 
 
 def install(config: Config, repository: Repository, names: Sequence[str], layers: Sequence[Path]) -> Path:

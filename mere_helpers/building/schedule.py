@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from graphlib import TopologicalSorter
 
 from ..config import Config
@@ -139,10 +140,19 @@ class _Run:
         self.timeline = Timeline(self.config)
         self.store = Store(self.config, self.stop, self.timeline.run)
         self.deadline = deadline(self.config)
-        self.costs = costs(self.store, self.wanted)
-        self.urgency = self.plan.critical_path(self.costs)
         self.graph = TopologicalSorter({id: self.plan.dependencies(id) for id in self.wanted})
         self.graph.prepare()
+
+    # Only who builds something needs to know what it costs, and mostly all is there.
+    @cached_property
+    def costs(self) -> dict[str, float]:
+        """Seconds of processor time by id, from earlier runs."""
+        return costs(self.store, self.wanted)
+
+    @cached_property
+    def urgency(self) -> dict[str, float]:
+        """Seconds from the start of a build to the end of everything, by id."""
+        return self.plan.critical_path(self.costs)
 
     def work(self, executor: Executor, workers: int) -> None:
         """Start and await builds until nothing is left, or nothing may start any more."""
@@ -240,6 +250,8 @@ class _Run:
         self._tell(how, id, time.time() - started if how == "built" else 0.0)
 
     def _tell(self, kind: str, id: str, seconds: float = 0.0) -> None:
-        spent = {id: time.time() - started for id, _, started in self.running.values()}
-        left = estimate(self.costs, [id for id in self.wanted if id not in self.done], spent, self.config.jobs)
+        left = 0.0
+        if self.ready or self.running:
+            spent = {id: time.time() - started for id, _, started in self.running.values()}
+            left = estimate(self.costs, [id for id in self.wanted if id not in self.done], spent, self.config.jobs)
         self.watch(Event(kind, id, seconds, len(self.done), len(self.wanted), left))
