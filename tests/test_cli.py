@@ -70,7 +70,7 @@ def test_statuses(error: BaseException, status: int, monkeypatch: pytest.MonkeyP
 
 def test_clean_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    for name in ("entries/key", "logs", "sources/ab"):
+    for name in ("entries/key", "key", "logs", "repositories/ab", "sources/ab", "systems/ab"):
         (store / name).mkdir(parents=True)
     (store / "letter.txt").write_text("not ours")
     assert cli.main(["clean"]) == 0

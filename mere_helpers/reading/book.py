@@ -143,13 +143,6 @@ def missing(config: Config, graph: Plan, notebook: Path) -> list[str]:
     return [id for id in graph.closure(wanted) if id not in present]
 
 
-def code_cells(notebook: Path) -> int:
-    """How many code cells a chapter has."""
-    import nbformat
-
-    return sum(cell.cell_type == "code" for cell in nbformat.read(notebook, as_version=4).cells)
-
-
 def _used(source: str) -> Iterator[str]:
     """The names in calls such as ``build("musl")`` and ``run("make -v", tools="cross/make")``."""
     for call in ast.walk(ast.parse(source)):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ..building.schedule import BudgetError, found
 from ..config import Config, load_config
+from ..containers.claim import remove_dead
 from ..containers.idmap import as_mapped_root
 from ..containers.layers import remove_layers
 from ..errors import MereError
@@ -22,7 +23,10 @@ from . import vocabulary
 OUT_OF_TIME = 75
 
 #: What we put into a store, sources aside.
-_CONTENTS = ("apt", "book.jsonl", "entries", "failed", "latest", "layers", "locks", "logs", "runs", "work")
+_CONTENTS = (
+    *("apt", "book.jsonl", "entries", "failed", "key", "latest", "layers"),
+    *("locks", "logs", "repositories", "runs", "systems", "work"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,6 +110,8 @@ def _status(config: Config, options: argparse.Namespace) -> Table:
 
 def _clean(config: Config, options: argparse.Namespace) -> None:
     """Only what is ours by name: the store may have been pointed at a folder that holds other things."""
+    # A container that somebody uses right now stays; the others go in the background.
+    remove_dead(config)
     if (config.store / "layers").is_dir():
         remove_layers(config)
     for name in _CONTENTS:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 from ..building import schedule
@@ -38,22 +36,27 @@ def layers_of(config: Config, inside: str | Sequence[str]) -> list[Path]:
 
 def published(config: Config) -> Repository:
     """The signed repository of all packages; what is missing is built."""
-    graph = Plan.from_recipes(config)
-    ids = ids_of(graph, ["packages"])
-    entries = built(config, graph, ids)
-    return publish(config, [entries[id] for id in ids], _layers(config, TOOLS, ()))
+    return _published(config, _layers(config, TOOLS, ()))
 
 
 def installed(config: Config) -> tuple[Repository, Path]:
     """The repository, and a system on which all of its packages are installed."""
-    repository = published(config)
-    return repository, install(config, repository, sorted(repository.files), _layers(config, TOOLS, ()))
+    layers = _layers(config, TOOLS, ())
+    repository = _published(config, layers)
+    return repository, install(config, repository, sorted(repository.files), layers)
+
+
+def _published(config: Config, layers: Sequence[Path]) -> Repository:
+    graph = Plan.from_recipes(config)
+    ids = ids_of(graph, ["packages"])
+    entries = built(config, graph, ids)
+    return publish(config, [entries[id] for id in ids], layers)
 
 
 def _layers(config: Config, inside: str | Sequence[str], tools: Sequence[str]) -> list[Path]:
     graph = Plan.from_recipes(config)
     names = [inside] if isinstance(inside, str) else list(inside)
-    packages = _with_dependencies(graph, [name for name in names if name != "temptools"])
+    packages = graph.stack(name for name in names if name != "temptools")
     providers = {name: graph.provider(name) for name in packages}
     entries = built(config, graph, [*providers.values(), *graph.tools])
     return compose(
@@ -68,16 +71,3 @@ def built(config: Config, graph: Plan, ids: Iterable[str]) -> dict[str, Entry]:
     """The results of these ids and of all they need; what is missing is built, and shown while it is."""
     with live.watching(config) as watch:
         return schedule.run(config, ids, watch=watch, plan=graph)
-
-
-def _with_dependencies(graph: Plan, names: Iterable[str]) -> list[str]:
-    """These packages and all they need when they are used, each in front of what it needs."""
-    needs: dict[str, list[str]] = {}
-    pending = list(names)
-    while pending:
-        name = pending.pop()
-        if name not in needs:
-            depends = graph.recipes[graph.provider(name)].depends[name]
-            needs[name] = sorted({re.split("[<>=]", word, maxsplit=1)[0] for word in depends} - {name})
-            pending += needs[name]
-    return list(reversed([*TopologicalSorter(needs).static_order()]))

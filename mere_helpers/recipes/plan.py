@@ -52,7 +52,7 @@ class Plan:
         self._check_bootstrap()
         direct = {id: self._direct(recipe) for id, recipe in self.recipes.items()}
         self._order = _sorted_graph(direct)
-        self._roots = {id: self._root(recipe) for id, recipe in self.recipes.items() if recipe.packages}
+        self._roots = {id: self._used(self._named(recipe)) for id, recipe in self.recipes.items() if recipe.packages}
         self._dependencies = {id: self._needed(id) for id in self._order}
 
     @classmethod
@@ -98,7 +98,17 @@ class Plan:
 
     def layers(self, id: str) -> tuple[str, ...]:
         """The packages of `root_packages` from top to bottom, each above those it needs."""
-        return tuple(reversed(_sorted_graph({name: self._depends(name) for name in self.root_packages(id)})))
+        return self.stack(self.root_packages(id))
+
+    def stack(self, packages: Iterable[str]) -> tuple[str, ...]:
+        """These packages and all they need when they are used, from top to bottom, each above those it needs.
+
+        Raises
+        ------
+        PlanError
+            No recipe makes one of them.
+        """
+        return tuple(reversed(_sorted_graph({name: self._depends(name) for name in self._used(packages)})))
 
     def provider(self, package: str) -> str:
         """The id of the recipe that makes a package.
@@ -212,18 +222,19 @@ class Plan:
 
     def _depends(self, package: str) -> list[str]:
         """What a package needs when it is used, itself left out."""
-        recipe = self.recipes[self._providers[package]]
+        recipe = self.recipes[self.provider(package)]
         return sorted({_plain(name) for name in recipe.depends[package]} - {package})
 
-    def _root(self, recipe: Recipe) -> set[str]:
-        root: set[str] = set()
-        pending = self._named(recipe)
+    def _used(self, packages: Iterable[str]) -> set[str]:
+        """These packages and all they need when they are used."""
+        used: set[str] = set()
+        pending = list(packages)
         while pending:
             package = pending.pop()
-            if package not in root:
-                root.add(package)
+            if package not in used:
+                used.add(package)
                 pending += self._depends(package)
-        return root
+        return used
 
     def _needed(self, id: str) -> tuple[str, ...]:
         if id in self._roots:
