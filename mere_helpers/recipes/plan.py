@@ -108,7 +108,7 @@ class Plan:
         PlanError
             No recipe makes one of them.
         """
-        return tuple(reversed(_sorted_graph({name: self._depends(name) for name in self._used(packages)})))
+        return tuple(reversed(_sorted_graph({name: self._depends(name) for name in sorted(self._used(packages))})))
 
     def provider(self, package: str) -> str:
         """The id of the recipe that makes a package.

@@ -14,8 +14,12 @@ prepare() {
 build() {
     mkdir "$srcdir/build"
     cd "$srcdir/build"
-    ../gcc/libstdc++-v3/configure --host="$target" --build="$(../gcc/config.guess)" --prefix=/mere \
-        --disable-multilib --disable-nls --disable-shared --disable-libstdcxx-pch --disable-libstdcxx-filesystem-ts \
+    # --build: what we compile runs here, if it is static. So this library is configured by trying, as the gcc package's
+    # is; for a system where nothing can be tried, configure takes half of the C library's functions to be missing.
+    # -nostdlib++: the library that trials would be linked with is what is being made.
+    CXX="$target-g++ -nostdlib++" LDFLAGS=-static ../gcc/libstdc++-v3/configure --build="$target" --host="$target" \
+        --prefix=/mere --disable-multilib --disable-nls --disable-shared --disable-libstdcxx-pch \
+        --disable-libstdcxx-filesystem-ts \
         --with-gxx-include-dir="/mere/$target/include/c++/$("$target-gcc" -dumpversion)" \
         CFLAGS='-O2 -g0' CXXFLAGS='-O2 -g0'
     make

@@ -4,9 +4,7 @@ makedepends=(cross/make cross/binutils cross/gcc)
 
 prepare() {
     cd "$srcdir"/musl-*
-    # CVE-2025-26519: iconv could write outside its buffer (fixed upstream after 1.2.5; both commits as Debian has them).
-    local fix
-    for fix in "$srcdir"/debian/patches/CVE-2025-26519-*.patch; do patch -p1 < "$fix"; done
+    patch -p1 -i "$srcdir/security.patch"
 }
 
 build() {

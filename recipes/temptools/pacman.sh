@@ -36,7 +36,8 @@ build() {
         --buildtype=plain --wrap-mode=nodownload -Dc_args=-O2 -Ddefault_library=static -Dbuildstatic=true \
         -Ddoc=disabled -Di18n=false -Dcurl=disabled -Dgpgme=disabled -Dcrypto=nettle -Dfile-seccomp=disabled \
         -Dpkg-ext=.pkg.tar.zst -Dldconfig=/nonexistent
-    ninja -C build -j2
+    # One job at a time: ninja knows nothing of the pool of job tokens.
+    ninja -C build -j1
 }
 
 package() {
