@@ -40,6 +40,7 @@ package() {{
 
 _BOOTSTRAP = """\
 tools = ["temptools/adjust", "cross/make"]
+installer = "temptools/adjust"
 
 [build-essential]
 default = ["base-layout", "musl"]

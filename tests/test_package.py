@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from mere_helpers.building.jobserver import Jobserver
-from mere_helpers.building.package import build_package
+from mere_helpers.building.package import Surroundings, build_package
 from mere_helpers.building.package_file import package_contents, package_info, problems
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError
@@ -116,6 +117,40 @@ def test_found_in_the_store_the_second_time(bench: Bench) -> None:
     more = 'package() { echo hello > "$pkgdir/hello"; }'
     first = bench.build("hello", more)
     assert bench.build("hello", more, layers=[]) == first
+
+
+def test_a_build_that_is_not_what_it_was_is_caught_and_named(bench: Bench) -> None:
+    more = 'package() { echo "$PWD" > "$pkgdir/same"; cat /proc/sys/kernel/random/uuid > "$pkgdir/talkative"; }'
+    first = bench.build("talkative", more)
+    with pytest.raises(BuildError, match="packages/talkative failed: it is not what packages/talkative is") as caught:
+        bench.build("talkative", more, key="the second", reference=first)
+    line = "talkative-1.0-1-x86_64.pkg.tar.zst: talkative differs"
+    assert line in str(caught.value) and "same differs" not in str(caught.value)
+    assert line in Path(str(caught.value.log)).read_text()
+    kept = bench.config.store / "failed/packages-talkative/packages"
+    assert [file.name for file in kept.iterdir()] == list(first.outputs)
+    assert bench.store.find("the second") is None and bench.clean()
+
+
+def test_a_build_that_is_what_it_was_passes(bench: Bench) -> None:
+    more = 'package() { echo "$PWD" > "$pkgdir/same"; }'
+    first = bench.build("quiet", more)
+    assert bench.build("quiet", more, key="the second of quiet", reference=first).outputs == first.outputs
+
+
+def test_surroundings_are_what_they_are_said_to_be(bench: Bench, tmp_path: Path) -> None:
+    more = 'package() { echo "$(uname -n) $TZ $(cat /more/file) $(umask)" > "$pkgdir/where"; }'
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/file").write_text("carried in")
+    surroundings = Surroundings(
+        "elsewhere", {"TZ": "LINT-14"}, tmp_path / "more", ("sh", "-c", 'echo prelude && umask 077 && exec "$@"', "sh")
+    )
+    entry = bench.build("where", more, surroundings=surroundings)
+    (file,) = entry.tree.iterdir()
+    packed = subprocess.run(["tar", "--zstd", "-xOf", file, "where"], capture_output=True, text=True, check=True)
+    # makepkg has a umask of its own, whatever it was started with.
+    assert packed.stdout == "elsewhere LINT-14 carried in 0022\n"
+    assert "prelude" in entry.log.read_text()
 
 
 def test_failure_tells_and_keeps(bench: Bench) -> None:

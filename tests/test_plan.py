@@ -17,7 +17,14 @@ Add = Callable[..., Path]
 
 @pytest.fixture
 def plan(config: Config) -> Plan:
-    return Plan.from_recipes(config)
+    """Up to round 1."""
+    return Plan.from_recipes(config, rounds=1)
+
+
+@pytest.fixture
+def rounds(config: Config) -> Plan:
+    """All three rounds."""
+    return Plan.from_recipes(config, rounds=3)
 
 
 def outputs(plan: Plan) -> dict[str, str]:
@@ -34,6 +41,34 @@ def test_build_essential_is_replaced_in_round_1(plan: Plan) -> None:
     assert plan.root_packages("packages/base-layout") == ()
     assert plan.root_packages("packages/musl") == ("base-layout",)
     assert plan.root_packages("packages/make") == ("base-layout", "musl")
+
+
+def test_a_later_round_uses_nothing_but_the_packages_of_the_one_before(rounds: Plan) -> None:
+    assert rounds.stages == ("cross", "temptools", "packages", "rebuild", "confirm")
+    everything = ("base-layout", "build-essential", "make", "musl")
+    assert rounds.root_packages("rebuild/musl") == rounds.root_packages("confirm/musl") == everything
+    assert rounds.root_packages("rebuild/gcc") == (*everything, "zlib")
+    for stage, before in (("rebuild", "packages"), ("confirm", "rebuild")):
+        ids = [id for id in rounds.order() if id.startswith(f"{stage}/")]
+        assert len(ids) == 7
+        for id in ids:
+            assert rounds.tools_of(id) == ()
+            others = {needed for needed in rounds.dependencies(id) if not needed.startswith(f"{before}/")}
+            # What installs the root's packages, from outside.
+            assert others == {"temptools/adjust"}
+
+
+def test_a_later_round_is_compared_with_the_one_before(rounds: Plan) -> None:
+    assert rounds.reference("packages/hello") is rounds.reference("cross/make") is None
+    assert rounds.reference("rebuild/hello") == "packages/hello"
+    assert rounds.reference("confirm/hello") == "rebuild/hello"
+    assert "packages/hello" in rounds.dependencies("rebuild/hello")
+
+
+def test_round_1_is_the_same_with_and_without_the_others(plan: Plan, rounds: Plan) -> None:
+    for id in plan.order():
+        assert rounds.dependencies(id) == plan.dependencies(id)
+        assert rounds.key(id, outputs(rounds)) == plan.key(id, outputs(plan))
 
 
 def test_a_package_never_needs_itself(plan: Plan) -> None:
@@ -58,7 +93,7 @@ def test_the_order_puts_each_build_behind_its_dependencies(plan: Plan) -> None:
 
 
 def test_the_order_is_the_same_every_time(config: Config, plan: Plan) -> None:
-    assert Plan.from_recipes(config).order() == plan.order()
+    assert Plan.from_recipes(config, rounds=1).order() == plan.order()
 
 
 def test_the_closure_holds_all_that_is_needed_and_no_more(plan: Plan) -> None:
@@ -78,6 +113,7 @@ def test_layers_have_dependents_above(plan: Plan) -> None:
 
 def test_the_provider_of_a_split_package_is_its_recipe(plan: Plan) -> None:
     assert plan.provider("gcc-libs") == "packages/gcc"
+    assert plan.provider("gcc-libs", "rebuild") == "rebuild/gcc"
     with pytest.raises(PlanError, match="no recipe makes the package nothing"):
         plan.provider("nothing")
 
@@ -128,6 +164,7 @@ def test_a_circle_of_steps_is_written_out(config: Config, add_step: Add) -> None
     ("text", "message"),
     [
         ('tools = ["cross/gcc"]', "the bootstrap's tools need cross/gcc"),
+        ('installer = "cross/gcc"', "the bootstrap's tools need cross/gcc"),
         ("tools = []\n[build-essential]\nmussl = []", r"\[build-essential\] speaks of mussl"),
         ("tools = [", "cannot read recipes/bootstrap.toml"),
         (None, "cannot read recipes/bootstrap.toml"),
@@ -145,7 +182,7 @@ def test_a_wrong_bootstrap_file_is_refused(config: Config, text: str | None, mes
 def test_keys_are_stable_and_differ(config: Config, plan: Plan) -> None:
     keys = {id: plan.key(id, outputs(plan)) for id in plan.order()}
     assert len(set(keys.values())) == len(keys)
-    again = Plan.from_recipes(config)
+    again = Plan.from_recipes(config, rounds=1)
     assert keys == {id: again.key(id, outputs(again)) for id in again.order()}
 
 
@@ -160,7 +197,7 @@ def test_a_key_follows_its_own_recipe(config: Config, plan: Plan) -> None:
     path = config.recipes / "packages" / "make" / "PKGBUILD"
     before = {id: plan.key(id, outputs(plan)) for id in plan.order()}
     path.write_text(path.read_text() + "# a comment\n")
-    after = Plan.from_recipes(config)
+    after = Plan.from_recipes(config, rounds=1)
     changed = {id for id in before if after.key(id, outputs(after)) != before[id]}
     assert changed == {"packages/make"}
 
@@ -171,7 +208,7 @@ def test_a_key_follows_the_pins_it_uses(config: Config, plan: Plan) -> None:
     text = path.read_text()
     pin = text.partition("sha256sums=(")[2].partition(")")[0]
     path.write_text(text.replace(pin, "0" * 64))
-    after = Plan.from_recipes(config)
+    after = Plan.from_recipes(config, rounds=1)
     changed = {id for id in before if after.key(id, outputs(after)) != before[id]}
     assert changed == {"packages/make", "cross/make"}
 

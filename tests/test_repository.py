@@ -41,9 +41,10 @@ def test_every_package_has_a_signature_and_so_has_the_database(world: World) -> 
 def test_the_private_key_stays_in_the_store(world: World) -> None:
     repository, system = world
     assert not list(repository.folder.glob("secring*"))
-    assert not list(system.glob("etc/pacman.d/gnupg/secring*")) or not (
-        system / "etc/pacman.d/gnupg/secring.gpg"
-    ).stat().st_size
+    assert (
+        not list(system.glob("etc/pacman.d/gnupg/secring*"))
+        or not (system / "etc/pacman.d/gnupg/secring.gpg").stat().st_size
+    )
 
 
 def test_installed_files_have_owners_and_are_unaltered(world: World) -> None:

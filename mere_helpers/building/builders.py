@@ -9,15 +9,12 @@ from pathlib import Path
 from ..config import Config
 from ..containers.layers import compose
 from ..errors import StoreError
-from ..recipes.plan import Plan
+from ..recipes.plan import ROUNDS, Plan
 from ..storage.store import Entry, Store
 from .jobserver import Jobserver
 from .package import build_package
 from .package_file import package_name
 from .step import build_step
-
-#: The step whose pacman, which runs on the host, installs packages into layers.
-_PACMAN = "temptools/pacman"
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,11 @@ def package_file(entry: Entry, package: str) -> Path:
     raise StoreError(f"{entry.id} has no package {package}", hint=f"rm -rf {entry.path}   # it is built again")
 
 
+def installer(plan: Plan, entries: Mapping[str, Entry]) -> Path:
+    """The pacman that runs on the host and installs packages into layers."""
+    return entries[plan.installer].tree / "mere" / "bin" / "pacman"
+
+
 def _step(build: Build) -> Entry:
     return build_step(
         build.config,
@@ -78,14 +80,15 @@ def _step(build: Build) -> Entry:
 
 
 def _package(build: Build) -> Entry:
-    plan, entries = build.plan, build.dependencies
+    plan, entries, stage = build.plan, build.dependencies, build.plan.source_round(build.id)
     layers = compose(
         build.config,
-        [package_file(entries[plan.provider(name)], name) for name in plan.layers(build.id)],
-        [entries[tool].tree for tool in plan.tools],
-        entries[_PACMAN].tree / "mere" / "bin" / "pacman",
+        [package_file(entries[plan.provider(name, stage)], name) for name in plan.layers(build.id)],
+        [entries[tool].tree for tool in plan.tools_of(build.id)],
+        installer(plan, entries),
         stop=build.jobserver.stop,
     )
+    reference = plan.reference(build.id)
     return build_package(
         build.config,
         build.store,
@@ -94,7 +97,8 @@ def _package(build: Build) -> Entry:
         build.jobserver,
         key=build.key,
         inputs=build.inputs,
+        reference=entries[reference] if reference else None,
     )
 
 
-BUILDERS: Mapping[str, Builder] = {"cross": _step, "temptools": _step, "packages": _package}
+BUILDERS: Mapping[str, Builder] = {"cross": _step, "temptools": _step} | dict.fromkeys(ROUNDS, _package)

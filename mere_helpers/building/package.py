@@ -8,7 +8,8 @@ import shlex
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config import Config, clean_environment
@@ -18,11 +19,34 @@ from ..errors import BuildError, ContainerError
 from ..fetching.source import source_path
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
+from .comparison import differences
 from .jobserver import Jobserver
 from .package_file import SUFFIX, package_info, problems
 
 #: What runs in the container; the chapters show it.
 COMMAND = ("makepkg", "--config", "/recipes/makepkg.conf", "--nodeps", "--nocheck", "--noprogressbar")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a build can see of where it happens; nothing of it may matter to the result.
+
+    Attributes
+    ----------
+    host_name : str
+        Of the container.
+    environment : mapping of str to str
+        Variables that are added, or win over ours.
+    files : Path or None
+        A folder of the host, copied to the root of the container.
+    command : tuple of str
+        What starts makepkg; its words come after these.
+    """
+
+    host_name: str = "mere"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    files: Path | None = None
+    command: tuple[str, ...] = ()
 
 
 def build_package(
@@ -34,6 +58,8 @@ def build_package(
     *,
     key: str,
     inputs: dict | None = None,
+    reference: Entry | None = None,
+    surroundings: Surroundings | None = None,
     timeout: float | None = None,
 ) -> Entry:
     """Build the packages of a recipe, or find them built.
@@ -45,7 +71,7 @@ def build_package(
     store : Store
         Takes the package files.
     recipe : Recipe
-        Of stage ``packages``; its sources have been fetched.
+        Of a package; its sources have been fetched.
     layers : sequence of Path
         The root of the container, topmost layer first.
     jobserver : Jobserver or None
@@ -54,6 +80,10 @@ def build_package(
         The name of the entry in the store.
     inputs : dict, optional
         Kept with the entry.
+    reference : Entry, optional
+        The result of the same build in the round before; the payloads of both must be equal.
+    surroundings : Surroundings, optional
+        Others than usual.
     timeout : float, optional
         Seconds after which the build is killed.
 
@@ -65,8 +95,9 @@ def build_package(
     Raises
     ------
     BuildError
-        makepkg failed, was stopped or took too long; or what it made is not what the recipe promises. The message ends
-        with the end of the log; the build folder is kept in ``failed/``.
+        makepkg failed, was stopped or took too long; or what it made is not what the recipe promises, or differs from
+        the reference. The message ends with the end of the log or with the differences; the build folder is kept in
+        ``failed/``, and so are packages that differ.
     ContainerError
         The container could not be made.
     """
@@ -74,7 +105,8 @@ def build_package(
 
     def produce(folder: Path) -> dict:
         with store.lock(name):
-            return _Build(config, recipe, layers, jobserver, timeout).run(folder)
+            build = _Build(config, recipe, layers, jobserver, reference, surroundings or Surroundings(), timeout)
+            return build.run(folder)
 
     return store.add(recipe.id, key, inputs or {}, produce)
 
@@ -88,10 +120,13 @@ class _Build:
         recipe: Recipe,
         layers: Sequence[Path],
         jobserver: Jobserver | None,
+        reference: Entry | None,
+        surroundings: Surroundings,
         timeout: float | None,
     ) -> None:
         name = recipe.id.replace("/", "-")
         self.config, self.recipe, self.layers, self.timeout = config, recipe, layers, timeout
+        self.reference, self.surroundings = reference, surroundings
         self.stop = jobserver.stop if jobserver else threading.Event()
         self.log = config.logs / f"{name}.log"
         self.failed = config.store / "failed" / name
@@ -103,6 +138,7 @@ class _Build:
             HOME="/build",
             MAKEFLAGS=jobserver.makeflags("/js/fifo") if jobserver else f"-j{config.jobs}",
         )
+        self.environment |= surroundings.environment
 
     def run(self, folder: Path) -> dict:
         """Build into `folder`/out; returns the measures."""
@@ -112,6 +148,7 @@ class _Build:
         with Container(
             self.config,
             self.layers,
+            name=self.surroundings.host_name,
             binds=self.binds,
             environment=self.environment,
             folders=("/build", "/out", "/sources"),
@@ -119,7 +156,10 @@ class _Build:
         ) as container:
             container.copy_in([self.config.recipes / "makepkg.conf"], "/recipes")
             container.copy_in(self.recipe.files, "/recipe")
-            result = container.run(COMMAND, log=self.log, timeout=self.timeout, cwd="/recipe")
+            if self.surroundings.files:
+                container.copy_in([self.surroundings.files], "/")
+            command = [*self.surroundings.command, *COMMAND]
+            result = container.run(command, log=self.log, timeout=self.timeout, cwd="/recipe")
             if self.stop.is_set():
                 raise BuildError(f"{self.recipe.id} was stopped", hint="run again; everything finished is kept")
             if result.code:
@@ -130,6 +170,8 @@ class _Build:
                 wrong = [error.message]
             if wrong:
                 raise self._failure(container, "what it made is not right", wrong)
+            if self.reference and (different := differences(self.reference.tree, folder / "out")):
+                raise self._difference(container, folder / "out", different)
         self._forget_failure()
         self.log.replace(folder / "log")
         return {
@@ -158,6 +200,14 @@ class _Build:
             hint = f"look into {self.failed}, which was /build; {hint}"
         message = "\n".join([f"{self.recipe.id} failed: {reason}", *(f"  | {line}" for line in lines[:40])])
         return BuildError(message, hint=hint, log=self.log)
+
+    def _difference(self, container: Container, packages: Path, lines: Sequence[str]) -> BuildError:
+        assert self.reference is not None
+        with open(self.log, "a") as log:
+            log.write("".join(f"{line}\n" for line in lines))
+        error = self._failure(container, f"it is not what {self.reference.id} is", lines)
+        shutil.copytree(packages, self.failed / "packages", dirs_exist_ok=True)
+        return error
 
     def _forget_failure(self) -> None:
         # Folders that a build has made read-only are ours, since they were kept.

@@ -35,12 +35,21 @@ def package_info(file: Path) -> dict[str, list[str]]:
     BuildError
         It is not a package.
     """
-    with _opened(file) as archive:
+    return _fields(file, ".PKGINFO")
+
+
+def build_info(file: Path) -> dict[str, list[str]]:
+    """What a package says about its build: its ``.BUILDINFO``, as `package_info`."""
+    return _fields(file, ".BUILDINFO")
+
+
+def _fields(file: Path, name: str) -> dict[str, list[str]]:
+    with opened(file) as archive:
         for member in archive:
-            if member.name == ".PKGINFO" and member.isreg():
+            if member.name == name and member.isreg():
                 data = archive.extractfile(member)
                 return _parse(data.read().decode(errors="replace") if data else "")
-    raise BuildError(f"{file.name} has no .PKGINFO")
+    raise BuildError(f"{file.name} has no {name}")
 
 
 def package_contents(file: Path) -> list[str]:
@@ -51,7 +60,7 @@ def package_contents(file: Path) -> list[str]:
     BuildError
         It is not a package.
     """
-    with _opened(file) as archive:
+    with opened(file) as archive:
         return [f"{member.name}/" if member.isdir() else member.name for member in archive if _installed(member)]
 
 
@@ -76,7 +85,7 @@ def problems(
     """
     needles = [text.encode() for text in forbidden]
     found = []
-    with _opened(file) as archive:
+    with opened(file) as archive:
         for member in archive:
             if not _installed(member):
                 continue
@@ -129,8 +138,14 @@ def _parse(text: str) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[tarfile.TarFile]:
-    """The package as an archive that can be read once, from front to end."""
+def opened(file: Path) -> Iterator[tarfile.TarFile]:
+    """The package as an archive that can be read once, from front to end.
+
+    Raises
+    ------
+    BuildError
+        It is not a package.
+    """
     with subprocess.Popen(["zstd", "-dcq", "--", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as unpacking:
         assert unpacking.stdout is not None
         try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from ..config import Config
+from ..recipes.plan import ROUNDS
 from ..storage.store import Store
 
 #: Seconds of processor time a build, measured once. Only the order of a machine's first run, and what it says about
@@ -79,8 +80,11 @@ def costs(store: Store, ids: Iterable[str]) -> dict[str, float]:
     """Processor seconds a build: as it was last time, or as guessed."""
     result = {}
     for id in ids:
-        entry = store.latest(id)
-        result[id] = entry.measures.get("cpu_s", 0.0) if entry else FIRST_GUESSES.get(id, _GUESS)
+        # A later round of a package takes what its first took.
+        stage, _, name = id.partition("/")
+        first = f"{ROUNDS[0]}/{name}" if stage in ROUNDS else id
+        entry = store.latest(id) or store.latest(first)
+        result[id] = entry.measures.get("cpu_s", 0.0) if entry else FIRST_GUESSES.get(first, _GUESS)
     return result
 
 

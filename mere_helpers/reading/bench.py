@@ -29,25 +29,33 @@ def bench(config: Config) -> Table:
     graph = Plan.from_recipes(config)
     entries = found(config, graph.order(), plan=graph)
     rows = [("builds in the store", f"{len(entries)} of {len(graph.order())}")]
-    timed = [entry.measures for entry in entries.values() if "started" in entry.measures]
+    timed = {id: entry.measures for id, entry in entries.items() if "started" in entry.measures}
+    again = [measures for id, measures in timed.items() if graph.reference(id)]
+    rows += _use_rows("up to round 1", [m for id, m in timed.items() if not graph.reference(id)], config.jobs)
+    rows += _use_rows("rebuild", again, config.jobs)
     if timed:
-        wall = covered((m["started"], m["ended"]) for m in timed)
-        cpu = sum(m["cpu_s"] for m in timed)
-        rows += [
-            ("wall time of all builds", f"{wall:,.0f} s"),
-            ("processor time of all builds", f"{cpu:,.0f} s"),
-            (f"wall ÷ (processor time ÷ {config.jobs} cores)", f"{wall / (cpu / config.jobs):.2f}" if cpu else ""),
-            ("peak memory, at most", size(int(peak(timed)))),
-        ]
-    overheads = [entry.measures.get("overhead_s", 0.0) for id, entry in entries.items() if id.startswith("packages/")]
+        rows.append(("peak memory, at most", size(int(peak(list(timed.values()))))))
+    overheads = [entry.measures.get("overhead_s", 0.0) for id, entry in entries.items() if graph.recipes[id].packages]
     if overheads:
         rows.append(("overhead a package, median", f"{median(overheads):.2f} s"))
     rows += [(f"{name}, processor time", f"{cost:,.0f} s") for name, cost in _dearest(entries)]
-    if "temptools/pacman" in entries and all(tool in entries for tool in graph.tools):
+    if all(tool in entries for tool in (graph.installer, *graph.tools)):
         times = container_seconds(config, layers_of(config, "temptools"), CONTAINERS)
         rows.append(("container made, used, gone, median", f"{median(times):.3f} s"))
     rows += _book_rows(config)
     return Table(("figure", "measured"), tuple(rows))
+
+
+def _use_rows(what: str, measures: Sequence[dict[str, float]], cores: int) -> list[tuple[str, str]]:
+    wall = covered((m["started"], m["ended"]) for m in measures)
+    cpu = sum(m["cpu_s"] for m in measures)
+    if not cpu:
+        return []
+    return [
+        (f"{what}: wall time", f"{wall:,.0f} s"),
+        (f"{what}: processor time", f"{cpu:,.0f} s"),
+        (f"{what}: wall ÷ (processor time ÷ {cores} cores)", f"{wall / (cpu / cores):.2f}"),
+    ]
 
 
 def covered(spans: Iterable[tuple[float, float]]) -> float:

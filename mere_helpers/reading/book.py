@@ -18,7 +18,7 @@ from ..config import Config
 from ..errors import BuildError, MereError
 from ..recipes.plan import Plan
 from .bench import record_book
-from .wanted import ids_of
+from .wanted import PUBLISHED, ids_of
 
 #: What every committed notebook says about its kernel, whichever machine ran it.
 _KERNEL = {
@@ -155,11 +155,11 @@ def _used(source: str) -> Iterator[str]:
                 yield "temptools"
         elif "contents" in words:
             yield from _texts(call.args[0])
-        elif words and words[0] in ("install", "repository", "tamper"):
-            yield "packages"
+        elif words and words[0] in ("install", "repository", "tamper", "verdict", "digests"):
+            yield PUBLISHED
         for option in call.keywords:
             if option.arg in ("tools", "inside"):
-                yield from ("packages" if name == "system" else name for name in _texts(option.value))
+                yield from (PUBLISHED if name == "system" else name for name in _texts(option.value))
 
 
 def _texts(value: ast.expr) -> list[str]:

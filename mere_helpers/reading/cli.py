@@ -6,18 +6,24 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from ..building.builders import installer
 from ..building.schedule import BudgetError, found
 from ..config import Config, load_config
 from ..containers.claim import remove_dead
 from ..containers.idmap import as_mapped_root
 from ..containers.layers import remove_layers
-from ..errors import MereError
+from ..errors import BuildError, MereError
 from ..machine.host import open_path
+from ..proving.digests import digests_of, recorded_digests, update
+from ..proving.reproduce import reproduce
+from ..proving.variation import VARIED, vary
 from ..recipes.plan import Plan
-from ..report import Table
+from ..recipes.recipe import load_recipe, load_recipes
+from ..report import Table, Text
 from ..storage.tree import remove_tree
-from . import vocabulary
+from . import vocabulary, wanted
 
 #: Exit status when the time that was given is used up: not a failure, only not the end.
 OUT_OF_TIME = 75
@@ -65,6 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("names", nargs="*", metavar="NAME", help="a recipe or a stage; everything by default")
     run = word("run", _run, "run the book: check, fetch, build, install, and write the outputs into the notebooks")
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="how a name begins, such as 06; all by default")
+    rebuild = word("rebuild", _rebuild, "build a package of a repository again, from what it says about itself")
+    rebuild.add_argument("file", type=Path, metavar="FILE", help="a NAME.pkg.tar.zst, with the others beside it")
+    word(
+        "confirm", _confirm, "build everything once more, with what was published: a third round, equal in every byte?"
+    )
+    vary = word("vary", _vary, "build packages again under other circumstances: the same bytes?")
+    vary.add_argument("names", nargs="*", metavar="NAME", help="a recipe; all by default")
+    sums = word("digests", _digests, "compare with the recorded sums of sources and packages")
+    sums.add_argument("--update", action="store_true", help="record them anew, and say what has changed")
     word("status", _status, "say what is built and what is missing")
     log = word("log", lambda config, options: vocabulary.log(options.name, options.lines), "show the log of a build")
     log.add_argument("name", metavar="NAME", help="a recipe")
@@ -125,6 +140,52 @@ def _clean(config: Config, options: argparse.Namespace) -> None:
             path.unlink(missing_ok=True)
     if options.sources:
         shutil.rmtree(config.sources, ignore_errors=True)
+
+
+def _rebuild(config: Config, options: argparse.Namespace) -> Table:
+    graph = Plan.from_recipes(config)
+    file = options.file.resolve()
+    pacman = installer(graph, wanted.built(config, graph, [graph.installer]))
+    equal = reproduce(config, graph, file, pacman, sums=recorded_digests(config).packages)
+    rows = tuple(
+        (name, "the same bytes" if same else "the same payload, other .BUILDINFO") for name, same in equal.items()
+    )
+    return Table(("package", "built again"), rows)
+
+
+def _confirm(config: Config, options: argparse.Namespace) -> Table:
+    graph = Plan.from_recipes(config, rounds=3)
+    ids = wanted.ids_of(graph, ["confirm"])
+    entries = wanted.built(config, graph, ids)
+    rows = tuple(
+        (id.partition("/")[2], entries[id].output_digest == entries[str(graph.reference(id))].output_digest)
+        for id in ids
+    )
+    note = f"{sum(same for _, same in rows)} of {len(rows)} are equal in every byte"
+    if not all(same for _, same in rows):
+        raise BuildError(f"{note}; not so {', '.join(name for name, same in rows if not same)}")
+    return Table(("recipe", "round 3"), tuple((name, "equal") for name, _ in rows), note=note)
+
+
+def _vary(config: Config, options: argparse.Namespace) -> Table:
+    graph = Plan.from_recipes(config)
+    names = options.names or [graph.recipes[id].name for id in wanted.ids_of(graph, [wanted.PUBLISHED])]
+    ids = [f"{wanted.PUBLISHED}/{load_recipe(config, name).name}" for name in names]
+    entries = wanted.built(config, graph, ids)
+    rows = []
+    for id in ids:
+        for file in vary(config, graph, id, entries, jobs=config.jobs + 3):
+            rows.append((file, "equal"))
+            print(f"equal  {file}", file=sys.stderr, flush=True)
+    return Table(("package", "elsewhere"), tuple(rows), note=f"other than before: {'; '.join(VARIED)}")
+
+
+def _digests(config: Config, options: argparse.Namespace) -> Table | Text:
+    if not options.update:
+        return vocabulary.digests()
+    found = digests_of(load_recipes(config).values(), wanted.published_entries(config))
+    changed = update(config, found)
+    return Text("\n".join(changed) or "nothing has changed")
 
 
 def _bench(config: Config, options: argparse.Namespace) -> Table:

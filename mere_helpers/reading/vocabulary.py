@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 from ..building.builders import BUILDERS, Build, package_file
+from ..building.comparison import payload_digest
 from ..building.jobserver import Jobserver
 from ..building.package_file import package_contents, package_info
 from ..building.repository import tamper as spoil
 from ..config import Config, load_config
 from ..containers.container import Bind
-from ..errors import MereError, RecipeError
+from ..errors import BuildError, MereError, RecipeError
 from ..fetching import source
 from ..machine import host
-from ..recipes.plan import Plan
+from ..proving.digests import check, digests_of
+from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import Recipe, function_text, load_recipe, load_recipes
 from ..report import Table, Text, size
 from ..storage.store import Entry, Store
@@ -30,6 +33,7 @@ __all__ = [
     "check_host",
     "compare",
     "contents",
+    "digests",
     "expect_error",
     "fetch",
     "figure",
@@ -41,6 +45,7 @@ __all__ = [
     "show",
     "sources",
     "tamper",
+    "verdict",
     "workarounds",
     "write",
 ]
@@ -91,6 +96,9 @@ def plan(*names: str) -> Table:
     stages = {id.partition("/")[0] for id in chosen}
     ids = [id for id in graph.closure(chosen) if id.partition("/")[0] in stages]
     recipes = [graph.recipes[id] for id in ids]
+    if stages & set(ROUNDS[1:]):
+        roots = tuple((graph.recipes[id].name, graph.recipes[id].version, _root(graph, id)) for id in ids)
+        return Table(("package", "version", "packages in its container"), roots)
     if "packages" in stages:
         rows = tuple((r.name, r.version, ", ".join(r.makedepends), _depends(r)) for r in recipes)
         return Table(("package", "version", "to be built", "to be used"), rows)
@@ -110,6 +118,44 @@ def build(*names: str) -> Table:
         return Table(("step", "files", "size", "sha256"), steps, note=note if any(not row[3] for row in steps) else "")
     rows = tuple(row for id in chosen for row in _package_rows(graph.recipes[id], entries[id]))
     return Table(("package", "version", "size", "sha256"), rows)
+
+
+def verdict() -> Table:
+    """Every package as the temporary tools have built it, beside the same package as the system has built it: equal?
+
+    The rebuild itself stops with an error at the first package that differs; this reads all of them once more.
+    """
+    config = load_config()
+    graph = Plan.from_recipes(config)
+    ids = ids_of(graph, [wanted.PUBLISHED])
+    entries = built(config, graph, ids)
+    pairs = [
+        (package, package_file(entries[str(graph.reference(id))], package), package_file(entries[id], package))
+        for id in ids
+        for package in graph.recipes[id].packages
+    ]
+    with ThreadPoolExecutor(config.jobs) as threads:
+        first = list(threads.map(lambda pair: payload_digest(pair[1]), pairs))
+        second = list(threads.map(lambda pair: payload_digest(pair[2]), pairs))
+    equal = [one == other for one, other in zip(first, second, strict=True)]
+    rows = tuple(
+        (package, one[:16], other[:16], "equal" if same else "they differ")
+        for (package, _, _), one, other, same in zip(pairs, first, second, equal, strict=True)
+    )
+    note = f"{sum(equal)} of {len(rows)} payloads are equal, bit for bit."
+    if not all(equal):
+        raise BuildError(f"{note}\n{Table(('package', 'round 1', 'round 2', ''), rows)}")
+    return Table(("package", "round 1", "round 2", ""), rows, note=note)
+
+
+def digests() -> Text:
+    """Are the sources and the published packages those that everybody should have, by ``recipes/digests.toml``?"""
+    config = load_config()
+    found = digests_of(load_recipes(config).values(), wanted.published_entries(config))
+    check(config, found)
+    return Text(
+        f"{len(found.sources)} sources and {len(found.packages)} packages, all as recorded in recipes/digests.toml"
+    )
 
 
 def contents(name: str, pattern: str = "*") -> Text:
@@ -162,7 +208,8 @@ def run(command: str, *, tools: str | None = None, inside: str | Sequence[str] |
         A step, such as ``cross/gcc``, or a stage. It and the steps it needs come first in ``PATH``, on the host.
     inside : str or sequence of str, optional
         Packages: run in a container that holds these, what they depend on, and the temporary tools. Or ``temptools``:
-        only the tools. Or ``system``: the system that `install` makes, and nothing else.
+        only the tools. Or ``rebuild``: the packages that every build of the second round finds, and no tools. Or
+        ``system``: the system that `install` makes, and nothing else.
 
     Raises
     ------
@@ -258,10 +305,17 @@ def figure(*names: str, count: int = 100) -> Figure:
 
 
 def _recipes(config: Config, names: Sequence[str]) -> list[Recipe]:
-    recipes = load_recipes(config)
     if not names:
-        return list(recipes.values())
-    return [recipes[id] for id in ids_of(Plan.from_recipes(config), names)]
+        return list(load_recipes(config).values())
+    graph = Plan.from_recipes(config)
+    return [graph.recipes[id] for id in ids_of(graph, names)]
+
+
+def _root(graph: Plan, id: str) -> str:
+    """How many packages a container of the rebuild holds, and which it holds beside those that all have."""
+    common = set.intersection(*(set(graph.root_packages(other)) for other in ids_of(graph, [wanted.PUBLISHED])))
+    more = sorted(set(graph.root_packages(id)) - common)
+    return f"{len(common)}, and {', '.join(more)}" if more else f"{len(common)}"
 
 
 def _publishers(item: source.Source) -> list[str]:

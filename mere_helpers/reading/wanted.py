@@ -6,21 +6,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..building import schedule
-from ..building.builders import package_file
+from ..building.builders import installer, package_file
 from ..building.repository import TOOLS, Repository, install, publish
 from ..config import Config
 from ..containers.layers import compose
-from ..recipes.plan import Plan
-from ..recipes.recipe import STAGES, load_recipe
+from ..recipes.plan import ROUNDS, Plan
+from ..recipes.recipe import load_recipe
 from ..storage.store import Entry
 from . import live
+
+#: The round whose packages are published: those that the system has built by itself.
+PUBLISHED = "rebuild"
 
 
 def ids_of(graph: Plan, names: Iterable[str]) -> list[str]:
     """Ids for what people type: ids, names of packages, names of stages; without any, everything."""
     wanted: list[str] = []
-    for name in names or STAGES:
-        if name in STAGES:
+    for name in names or graph.stages:
+        if name in graph.stages:
             wanted += [id for id in graph.order() if id.startswith(f"{name}/")]
         elif name in graph.recipes:
             wanted.append(name)
@@ -30,40 +33,48 @@ def ids_of(graph: Plan, names: Iterable[str]) -> list[str]:
 
 
 def layers_of(config: Config, inside: str | Sequence[str]) -> list[Path]:
-    """The root, topmost layer first, of a container with these packages, what they depend on, and the tools."""
-    return _layers(config, inside, Plan.from_recipes(config).tools)
+    """The root, topmost layer first, of a container with these packages of round 1, what they depend on, and the tools.
+
+    ``temptools`` means the tools alone, ``rebuild`` the root of the second round: what every build needs, and no tools.
+    """
+    graph = Plan.from_recipes(config)
+    names = [inside] if isinstance(inside, str) else list(inside)
+    if names == ["rebuild"]:
+        return _layers(config, graph, graph.essential, ROUNDS[0])
+    return _layers(config, graph, (name for name in names if name != "temptools"), ROUNDS[0], graph.tools)
+
+
+def published_entries(config: Config) -> list[Entry]:
+    """The results whose packages are published; what is missing is built."""
+    graph = Plan.from_recipes(config)
+    ids = ids_of(graph, [PUBLISHED])
+    entries = built(config, graph, ids)
+    return [entries[id] for id in ids]
 
 
 def published(config: Config) -> Repository:
     """The signed repository of all packages; what is missing is built."""
-    return _published(config, _layers(config, TOOLS, ()))
+    graph = Plan.from_recipes(config)
+    return publish(config, published_entries(config), _layers(config, graph, TOOLS, PUBLISHED))
 
 
 def installed(config: Config) -> tuple[Repository, Path]:
     """The repository, and a system on which all of its packages are installed."""
-    layers = _layers(config, TOOLS, ())
-    repository = _published(config, layers)
+    graph = Plan.from_recipes(config)
+    layers = _layers(config, graph, TOOLS, PUBLISHED)
+    repository = publish(config, published_entries(config), layers)
     return repository, install(config, repository, sorted(repository.files), layers)
 
 
-def _published(config: Config, layers: Sequence[Path]) -> Repository:
-    graph = Plan.from_recipes(config)
-    ids = ids_of(graph, ["packages"])
-    entries = built(config, graph, ids)
-    return publish(config, [entries[id] for id in ids], layers)
-
-
-def _layers(config: Config, inside: str | Sequence[str], tools: Sequence[str]) -> list[Path]:
-    graph = Plan.from_recipes(config)
-    names = [inside] if isinstance(inside, str) else list(inside)
-    packages = graph.stack(name for name in names if name != "temptools")
-    providers = {name: graph.provider(name) for name in packages}
-    entries = built(config, graph, [*providers.values(), *graph.tools])
+def _layers(config: Config, graph: Plan, names: Iterable[str], stage: str, tools: Sequence[str] = ()) -> list[Path]:
+    """The root of a container with these packages of a round, what they depend on, and these tools."""
+    providers = {name: graph.provider(name, stage) for name in graph.stack(names)}
+    entries = built(config, graph, [*providers.values(), *tools, graph.installer])
     return compose(
         config,
         [package_file(entries[provider], name) for name, provider in providers.items()],
         [entries[tool].tree for tool in tools],
-        entries["temptools/pacman"].tree / "mere" / "bin" / "pacman",
+        installer(graph, entries),
     )
 
 

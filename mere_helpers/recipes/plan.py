@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -17,14 +18,19 @@ from .recipe import Recipe, load_recipes
 #: Raised when a change of this library changes what a build makes of the same inputs.
 KEY_FORMAT = 1
 
+#: The rounds of package builds, each a stage: the first uses the temporary tools; every other one uses nothing but the
+#: packages of the round before.
+ROUNDS = ("packages", "rebuild", "confirm")
+
 _BOOTSTRAP = "recipes/bootstrap.toml"
 
 
 class Plan:
-    """The graph of all builds up to the packages of round 1.
+    """The graph of all builds.
 
-    A step needs the steps its recipe lists. A package needs the tools of the bootstrap and, in its container's root,
-    its dependencies with all that these need when they are used.
+    A step needs the steps its recipe lists. A package of round 1 needs the tools of the bootstrap and, in its
+    container's root, its dependencies with all that these need when they are used. In a later round these come from
+    the round before, there are no tools, and the result is compared with that of the round before.
 
     Parameters
     ----------
@@ -33,8 +39,11 @@ class Plan:
     recipes : mapping of str to Recipe
         All recipes by id.
     bootstrap : mapping
-        The content of ``recipes/bootstrap.toml``: the ids of the `tools`, topmost layer first, and for each
-        make-dependency that round 1 cannot have yet a table of what stands in: ``default``, or by the recipe's name.
+        The content of ``recipes/bootstrap.toml``: the ids of the `tools`, topmost layer first; the `installer`, the
+        step whose pacman runs on the host; and for each make-dependency that round 1 cannot have yet a table of what
+        stands in: ``default``, or by the recipe's name.
+    rounds : int
+        How many of `ROUNDS` to plan.
 
     Raises
     ------
@@ -43,12 +52,17 @@ class Plan:
         in a circle.
     """
 
-    def __init__(self, config: Config, recipes: Mapping[str, Recipe], bootstrap: Mapping[str, Any]) -> None:
+    def __init__(
+        self, config: Config, recipes: Mapping[str, Recipe], bootstrap: Mapping[str, Any], *, rounds: int = 2
+    ) -> None:
         self.config = config
         self.recipes = dict(recipes)
+        for stage in ROUNDS[1:rounds]:
+            self.recipes |= {f"{stage}/{r.name}": replace(r, stage=stage) for r in recipes.values() if r.packages}
         self.tools: tuple[str, ...] = tuple(bootstrap.get("tools", ()))
+        self.installer: str = bootstrap.get("installer", "")
         self._stand_ins = {name: table for name, table in bootstrap.items() if isinstance(table, Mapping)}
-        self._providers = _providers(self.recipes.values())
+        self._providers = _providers(recipes.values())
         self._check_bootstrap()
         direct = {id: self._direct(recipe) for id, recipe in self.recipes.items()}
         self._order = _sorted_graph(direct)
@@ -56,8 +70,8 @@ class Plan:
         self._dependencies = {id: self._needed(id) for id in self._order}
 
     @classmethod
-    def from_recipes(cls, config: Config) -> Plan:
-        """Plan with the recipes of the checkout.
+    def from_recipes(cls, config: Config, *, rounds: int = 2) -> Plan:
+        """Plan with the recipes of the checkout, and so many of `ROUNDS`.
 
         Raises
         ------
@@ -71,14 +85,19 @@ class Plan:
             bootstrap = tomllib.loads(path.read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise PlanError(f"cannot read {_BOOTSTRAP}: {error}", hint=f"correct {path}") from None
-        return cls(config, load_recipes(config), bootstrap)
+        return cls(config, load_recipes(config), bootstrap, rounds=rounds)
 
     def order(self) -> tuple[str, ...]:
         """All ids, each behind those it needs."""
         return self._order
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """All stages, in the order in which they come to their turn."""
+        return tuple(dict.fromkeys(recipe.stage for recipe in self.recipes.values()))
+
     def dependencies(self, id: str) -> tuple[str, ...]:
-        """The ids whose outputs are present while `id` is built, sorted."""
+        """The ids whose outputs the build of `id` uses, sorted."""
         return self._dependencies[self._known(id)]
 
     def closure(self, ids: Iterable[str]) -> tuple[str, ...]:
@@ -110,8 +129,26 @@ class Plan:
         """
         return tuple(reversed(_sorted_graph({name: self._depends(name) for name in sorted(self._used(packages))})))
 
-    def provider(self, package: str) -> str:
-        """The id of the recipe that makes a package.
+    @property
+    def essential(self) -> tuple[str, ...]:
+        """What the tools stand in for in round 1; later rounds have it, and all that it needs, in every root."""
+        return tuple(self._stand_ins)
+
+    def tools_of(self, id: str) -> tuple[str, ...]:
+        """The steps below the packages in the container's root while `id` is built, topmost layer first."""
+        return self.tools if self.recipes[self._known(id)].stage == ROUNDS[0] else ()
+
+    def source_round(self, id: str) -> str:
+        """The round whose packages are in the container's root while `id` is built: in the first round, that itself."""
+        return ROUNDS[max(0, ROUNDS.index(self.recipes[self._known(id)].stage) - 1)]
+
+    def reference(self, id: str) -> str | None:
+        """The same build in the round before, which this one has to equal; None in the first round, and for a step."""
+        recipe = self.recipes[self._known(id)]
+        return f"{self.source_round(id)}/{recipe.name}" if recipe.stage in ROUNDS[1:] else None
+
+    def provider(self, package: str, stage: str = ROUNDS[0]) -> str:
+        """The id of the recipe that makes a package, in the round `stage`.
 
         Raises
         ------
@@ -122,7 +159,7 @@ class Plan:
             raise PlanError(
                 f"no recipe makes the package {package}", hint="the packages are those in recipes/packages/"
             )
-        return self._providers[package]
+        return f"{stage}/{self._providers[package]}"
 
     def key(self, id: str, outputs: Mapping[str, str]) -> str:
         """The name under which the store keeps the result of a build: a hash of everything the build can see.
@@ -154,7 +191,7 @@ class Plan:
             "dependencies": [(needed, outputs[needed]) for needed in self.dependencies(id)],
             "settings": self._settings() if recipe.packages else [],
             "root": self.root_packages(id),
-            "tools": self.tools if recipe.packages else [],
+            "tools": self.tools_of(id) if recipe.packages else [],
         }
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -185,7 +222,7 @@ class Plan:
         return id
 
     def _check_bootstrap(self) -> None:
-        for tool in self.tools:
+        for tool in filter(None, (*self.tools, self.installer)):
             if tool not in self.recipes:
                 raise PlanError(f"the bootstrap's tools need {tool}, which has no recipe", hint=f"correct {_BOOTSTRAP}")
         for name, table in self._stand_ins.items():
@@ -202,13 +239,14 @@ class Plan:
                         f"{recipe.id} needs {needed}, which has no recipe", hint=f"correct makedepends in {recipe.path}"
                     )
             return sorted(recipe.makedepends)
-        return sorted({*self.tools, *(self._providers[name] for name in self._named(recipe))})
+        return self._with_tools(recipe.id, self._named(recipe))
 
     def _named(self, recipe: Recipe) -> list[str]:
         """The packages that a recipe itself asks for, without those it makes."""
+        first = recipe.stage == ROUNDS[0]
         names: list[str] = []
         for needed in recipe.makedepends:
-            table = self._stand_ins.get(needed)
+            table = self._stand_ins.get(needed) if first else None
             names += [needed] if table is None else table.get(recipe.name, table.get("default", ()))
         for depends in recipe.depends.values():
             names += depends
@@ -218,7 +256,9 @@ class Plan:
                 raise PlanError(
                     f"{recipe.id} needs {name}, which no recipe provides", hint=f"add it, or correct {recipe.path}"
                 )
-        return [name for name in names if name not in recipe.packages]
+        named = [name for name in names if name not in recipe.packages]
+        # makepkg itself needs them, whether the recipe asks or not.
+        return named if first else [*self.essential, *named]
 
     def _depends(self, package: str) -> list[str]:
         """What a package needs when it is used, itself left out."""
@@ -238,8 +278,16 @@ class Plan:
 
     def _needed(self, id: str) -> tuple[str, ...]:
         if id in self._roots:
-            return tuple(sorted({*self.tools, *(self._providers[name] for name in self._roots[id])}))
+            return tuple(self._with_tools(id, self._roots[id]))
         return tuple(sorted(set(self.recipes[id].makedepends)))
+
+    def _with_tools(self, id: str, packages: Iterable[str]) -> list[str]:
+        """The ids of a package build's tools and of these packages, and of what the result is compared with."""
+        stage = self.source_round(id)
+        used = {*self.tools_of(id), *(f"{stage}/{self._providers[name]}" for name in packages)}
+        if reference := self.reference(id):
+            used |= {reference, self.installer}
+        return sorted(used)
 
     def _settings(self) -> list[tuple[str, str]]:
         """How makepkg is set up, the same for all packages."""
@@ -257,10 +305,9 @@ def _providers(recipes: Iterable[Recipe]) -> dict[str, str]:
     for recipe in recipes:
         for package in recipe.packages:
             if package in providers:
-                raise PlanError(
-                    f"{providers[package]} and {recipe.id} both make the package {package}", hint="rename one of them"
-                )
-            providers[package] = recipe.id
+                both = f"{recipe.stage}/{providers[package]} and {recipe.id}"
+                raise PlanError(f"{both} both make the package {package}", hint="rename one of them")
+            providers[package] = recipe.name
     return providers
 
 

@@ -1,0 +1,116 @@
+"""Two builds of the same packages: are they equal, and if not, where do they begin to differ?"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..config import clean_environment
+from .package_file import SUFFIX, opened
+
+#: Names the packages a build could see, and so differs between a guest's build and the system's own.
+_ENVIRONMENT = ".BUILDINFO"
+
+#: Lists all members with their sums, the one above included.
+_LISTING = ".MTREE"
+
+#: Seconds that diffoscope may think.
+_PATIENCE = 300
+
+
+def payload(file: Path) -> dict[str, str]:
+    """What a package consists of: a hash for each member, over its name, type, permissions, owner, time and content.
+
+    Left out are `.BUILDINFO`, which names the environment of the build, and its line in `.MTREE`.
+
+    Raises
+    ------
+    BuildError
+        The file is not a package.
+    """
+    members = {}
+    with opened(file) as archive:
+        for member in archive:
+            if member.name == _ENVIRONMENT:
+                continue
+            data = archive.extractfile(member) if member.isreg() else None
+            content = hashlib.sha256()
+            size = member.size
+            if data is not None and member.name == _LISTING:
+                listing = _without_environment(gzip.decompress(data.read()))
+                content.update(listing)
+                size = len(listing)
+            elif data is not None:
+                while piece := data.read(1 << 20):
+                    content.update(piece)
+            about = [member.name, member.type.decode(), member.mode, member.uid, member.gid, int(member.mtime), size]
+            text = json.dumps([*about, member.linkname, content.hexdigest()])
+            members[member.name] = hashlib.sha256(text.encode()).hexdigest()
+    return members
+
+
+def payload_digest(file: Path) -> str:
+    """One sha256 over the `payload` of a package, in the order of the archive."""
+    lines = (f"{digest}  {name}\n" for name, digest in payload(file).items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def differences(first: Path, second: Path) -> list[str]:
+    """Where the packages in two folders differ in their payloads, a line for each place; nothing if they are equal.
+
+    Parameters
+    ----------
+    first, second : Path
+        Folders of package files. Where the host has diffoscope, what it finds in the first package that differs is
+        part of the answer.
+
+    Raises
+    ------
+    BuildError
+        A file is not a package.
+    """
+    lines = []
+    report: list[str] = []
+    for name in sorted({path.name for folder in (first, second) for path in folder.glob(f"*{SUFFIX}")}):
+        one, other = first / name, second / name
+        if not (one.is_file() and other.is_file()):
+            lines.append(f"{name}: only in the {'first' if one.is_file() else 'second'} build")
+            continue
+        found = _members(payload(one), payload(other))
+        lines += [f"{name}: {line}" for line in found]
+        if found and not report:
+            report = _diffoscope(one, other)
+    return lines + report
+
+
+def _members(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
+    lines = [f"{name} differs" for name in first if name in second and first[name] != second[name]]
+    lines += [f"{name} is only in the first build" for name in first if name not in second]
+    lines += [f"{name} is only in the second build" for name in second if name not in first]
+    if not lines and list(first) != list(second):
+        lines.append("the order of the members differs")
+    return lines
+
+
+def _without_environment(listing: bytes) -> bytes:
+    return re.sub(rb"^\./\.BUILDINFO .*\n", b"", listing, flags=re.MULTILINE)
+
+
+def _diffoscope(first: Path, second: Path) -> list[str]:
+    program = shutil.which("diffoscope")
+    if program is None:
+        return ["(with diffoscope on this host, its report would stand here)"]
+    command = [program, "--exclude", _ENVIRONMENT, "--max-text-report-size", "4000", "--", str(first), str(second)]
+    try:
+        result = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, env=clean_environment()
+        )
+    except subprocess.TimeoutExpired:
+        return [f"(diffoscope found no answer in {_PATIENCE} seconds)"]
+    return result.stdout.splitlines()

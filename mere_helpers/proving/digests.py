@@ -1,0 +1,116 @@
+"""The sums that everybody should get: of every source, and of every published package."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ..config import Config
+from ..errors import BuildError, RecipeError
+from ..recipes.recipe import Recipe
+from ..storage.store import Entry
+
+_FILE = "recipes/digests.toml"
+
+_HEAD = """\
+# The sha256 of every source and of every published package. The book compares its own with these, on each machine.
+# `python -m mere_helpers digests --update` writes this file, after a change that was meant.
+"""
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Hexadecimal sha256 by file name.
+
+    Attributes
+    ----------
+    sources : mapping of str to str
+        What is fetched.
+    packages : mapping of str to str
+        What is published.
+    """
+
+    sources: Mapping[str, str]
+    packages: Mapping[str, str]
+
+
+def digests_of(recipes: Iterable[Recipe], entries: Iterable[Entry]) -> Digests:
+    """The sums of what these recipes fetch, and of the packages in these entries of the store."""
+    return Digests(
+        {source.name: source.sha256 for recipe in recipes for source in recipe.sources},
+        {name: output.sha256 for entry in entries for name, output in entry.outputs.items()},
+    )
+
+
+def recorded_digests(config: Config) -> Digests:
+    """What ``recipes/digests.toml`` says.
+
+    Raises
+    ------
+    RecipeError
+        It cannot be read.
+    """
+    path = config.checkout / _FILE
+    try:
+        tables = tomllib.loads(path.read_text())
+        return Digests(dict(tables["sources"]), dict(tables["packages"]))
+    except FileNotFoundError:
+        return Digests({}, {})
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise RecipeError(f"cannot read {_FILE}: {error}", hint=f"git checkout {_FILE}") from None
+
+
+def changes(recorded: Digests, found: Digests) -> list[str]:
+    """What differs, a line for each file; nothing if all is as recorded."""
+    lines = []
+    for what, before, now in (
+        ("source", recorded.sources, found.sources),
+        ("package", recorded.packages, found.packages),
+    ):
+        for name in sorted(before.keys() | now.keys()):
+            if name not in now:
+                lines.append(f"{what} {name}: recorded, and no longer there")
+            elif name not in before:
+                lines.append(f"{what} {name}: not recorded")
+            elif before[name] != now[name]:
+                lines.append(f"{what} {name}: recorded {before[name]}, found {now[name]}")
+    return lines
+
+
+def check(config: Config, found: Digests) -> None:
+    """Compare with what is recorded.
+
+    Raises
+    ------
+    BuildError
+        A sum differs; the message names the files, the hint says what to do.
+    RecipeError
+        The record cannot be read.
+    """
+    different = changes(recorded_digests(config), found)
+    if different:
+        raise BuildError(
+            "\n".join([f"not as in {_FILE}:", *(f"  {line}" for line in different)]),
+            hint="after a change of yours: python -m mere_helpers digests --update; without one (see git status): "
+            "python -m mere_helpers rebuild FILE tells whether this machine gets these bytes each time; "
+            "please report it with both files' .BUILDINFO",
+        )
+
+
+def update(config: Config, found: Digests) -> list[str]:
+    """Write ``recipes/digests.toml`` anew; returns what has changed, a line for each file."""
+    try:
+        different = changes(recorded_digests(config), found)
+    except RecipeError:
+        different = changes(Digests({}, {}), found)
+    path = config.checkout / _FILE
+    aside = path.with_suffix(".new")
+    tables = (("sources", found.sources), ("packages", found.packages))
+    aside.write_text(_HEAD + "".join(_table(name, sums) for name, sums in tables))
+    aside.replace(path)
+    return different
+
+
+def _table(name: str, sums: Mapping[str, str]) -> str:
+    return "".join([f"\n[{name}]\n", *(f'"{file}" = "{sums[file]}"\n' for file in sorted(sums))])

@@ -1,0 +1,132 @@
+"""One package of a repository, built again from what it says about itself: are the bytes the same?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..building.comparison import differences
+from ..building.jobserver import Jobserver
+from ..building.package import build_package
+from ..building.package_file import SUFFIX, build_info
+from ..config import Config
+from ..containers.layers import compose
+from ..errors import BuildError
+from ..recipes.plan import Plan
+from ..storage.store import Entry, Store
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a package came to be, by its own ``.BUILDINFO``.
+
+    Attributes
+    ----------
+    recipe : str
+        Its name, such as ``gcc``.
+    recipe_sha256 : str
+        Of the PKGBUILD.
+    installed : tuple of str
+        The packages in the container, each as NAME-VERSION-RELEASE-ARCHITECTURE.
+    """
+
+    recipe: str
+    recipe_sha256: str
+    installed: tuple[str, ...]
+
+
+def origin(file: Path) -> Origin:
+    """Read where a package comes from.
+
+    Raises
+    ------
+    BuildError
+        It is not a package, or it does not say.
+    """
+    info = build_info(file)
+    try:
+        return Origin(info["pkgbase"][0], info["pkgbuild_sha256sum"][0], tuple(sorted(info["installed"])))
+    except KeyError as error:
+        raise BuildError(f"{file.name} does not say how it was built: its .BUILDINFO has no {error}") from None
+
+
+def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Mapping[str, str]) -> dict[str, bool]:
+    """Build a package again, in a container with the very packages that it was built with.
+
+    Parameters
+    ----------
+    config : Config
+        The second result goes to a store of its own below ``work``.
+    plan : Plan
+        Has the recipe.
+    file : Path
+        The package. The packages it was built with are looked for in the same folder.
+    pacman : Path
+        Installs them into layers.
+    sums : mapping of str to str
+        The sha256 that the packages in the folder should have, by file name; a package without one is refused.
+
+    Returns
+    -------
+    dict of str to bool
+        For each package file of the recipe that lies in the folder: is the second one equal in every byte?
+
+    Raises
+    ------
+    BuildError
+        It cannot be tried: a package is missing or not the recorded one, or the recipe is another one today. Or it was
+        tried, and the payload of a package is not the same; the message says where it differs.
+    """
+    about = origin(file)
+    recipe = plan.recipes.get(f"packages/{about.recipe}")
+    if recipe is None:
+        raise BuildError(f"{file.name} was made by the recipe {about.recipe}, which this checkout lacks")
+    if hashlib.sha256(recipe.path.read_bytes()).hexdigest() != about.recipe_sha256:
+        raise BuildError(
+            f"{file.name} was made by another recipe {about.recipe}, with sha256 {about.recipe_sha256}",
+            hint=f"git log --oneline recipes/packages/{about.recipe}   # check out the commit that has it",
+        )
+    needed = {name.rsplit("-", 3)[0]: file.parent / f"{name}{SUFFIX}" for name in about.installed}
+    for path in needed.values():
+        _verify(path, sums)
+    order = plan.stack(needed)
+    if set(order) != set(needed):
+        odd = ", ".join(sorted(set(order) ^ set(needed)))
+        raise BuildError(f"{file.name} was built with other packages than its recipe asks for: {odd}")
+    layers = compose(config, [needed[name] for name in order], [], pacman)
+    entry = _build(config, plan, f"packages/{about.recipe}", layers, about)
+    given = file.parent
+    made = [name for name in entry.outputs if (given / name).is_file()]
+    equal = {name: (given / name).read_bytes() == (entry.tree / name).read_bytes() for name in made}
+    if not all(equal.values()):
+        room = config.work / "again" / "given"
+        room.mkdir(parents=True, exist_ok=True)
+        for name in made:
+            (room / name).unlink(missing_ok=True)
+            (room / name).symlink_to(given / name)
+        if different := differences(room, entry.tree):
+            raise BuildError("\n".join([f"{file.name} does not reproduce:", *different]), log=entry.log)
+    return equal
+
+
+def _verify(path: Path, sums: Mapping[str, str]) -> None:
+    if not path.is_file():
+        raise BuildError(f"{path.name} is not in the folder, and the package was built with it")
+    with open(path, "rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if sums.get(path.name) != found:
+        raise BuildError(
+            f"{path.name} is not the recorded one: expected {sums.get(path.name, 'nothing')}, found {found}",
+            hint="recipes/digests.toml holds the sums of the packages that this checkout makes",
+        )
+
+
+def _build(config: Config, plan: Plan, id: str, layers: list[Path], about: Origin) -> Entry:
+    store = Store(replace(config, store=config.work / "again"))
+    key = hashlib.sha256("\n".join([id, about.recipe_sha256, *about.installed]).encode()).hexdigest()
+    if earlier := store.find(key):
+        store.remove(earlier)
+    with Jobserver(config.work / "jobs", config.jobs - 1) as jobserver:
+        return build_package(config, store, plan.recipes[id], layers, jobserver, key=key)

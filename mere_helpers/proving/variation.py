@@ -1,0 +1,96 @@
+"""A package built in another place, under other circumstances: the same bytes?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..building.builders import installer, package_file
+from ..building.comparison import differences
+from ..building.package import Surroundings, build_package
+from ..config import Config
+from ..containers.layers import compose
+from ..errors import BuildError
+from ..recipes.plan import Plan
+from ..storage.store import Entry, Store
+
+#: What is different, for people.
+VARIED = (
+    "host name",
+    "name of the user, home folder",
+    "umask",
+    "clock (400 days ahead) and time zone",
+    "locale",
+    "number of jobs",
+    "order of names in folders",
+    "store and work folder",
+)
+
+#: The first three of `VARIED` and the time zone as makepkg is started with them; the rest is in the library.
+_ELSEWHERE = Surroundings(
+    host_name="elsewhere",
+    environment={
+        "HOME": "/tmp",
+        "USER": "somebody",
+        "LOGNAME": "somebody",
+        "TZ": "LINT-14",
+        "LANG": "de_DE.UTF-8",
+        "LC_ALL": "de_DE.UTF-8",
+    },
+    command=(
+        "sh",
+        "-ec",
+        'sh /variation/prepare.sh && umask 077 && LD_PRELOAD=/variation/elsewhere.so exec "$@"',
+        "sh",
+    ),
+)
+
+
+def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], *, jobs: int) -> Sequence[str]:
+    """Build a package of a later round again, with everything in `VARIED` other than it was.
+
+    Parameters
+    ----------
+    config : Config
+        The second result goes to a store of its own below ``work``.
+    plan : Plan
+        Has the recipe.
+    id : str
+        Such as ``rebuild/zlib``.
+    entries : mapping of str to Entry
+        The finished build, and those that it needs.
+    jobs : int
+        How many processes at once; should be another number than at the first time.
+
+    Returns
+    -------
+    sequence of str
+        The names of the package files, which were equal in every byte.
+
+    Raises
+    ------
+    BuildError
+        The build fails there, or a package is not the same; the message says where it differs.
+    """
+    first = entries[id]
+    stage = plan.source_round(id)
+    layers = compose(
+        config,
+        [package_file(entries[plan.provider(name, stage)], name) for name in plan.layers(id)],
+        [],
+        installer(plan, entries),
+    )
+    place = replace(config, store=config.work / "elsewhere", jobs=jobs)
+    store = Store(place)
+    key = hashlib.sha256(f"elsewhere {first.key}".encode()).hexdigest()
+    if earlier := store.find(key):
+        store.remove(earlier)
+    surroundings = replace(_ELSEWHERE, files=config.recipes / "variation")
+    second = build_package(place, store, plan.recipes[id], layers, None, key=key, surroundings=surroundings)
+    if second.output_digest != first.output_digest:
+        lines = differences(first.tree, second.tree) or ["only .BUILDINFO differs"]
+        raise BuildError("\n".join([f"{id} is another one elsewhere:", *lines]), log=second.log)
+    names = sorted(second.outputs)
+    store.remove(second)
+    return names

@@ -1,0 +1,102 @@
+"""Are two builds of a package equal, and where do they differ first?"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mere_helpers.building.comparison import differences, payload, payload_digest
+from mere_helpers.errors import BuildError
+
+from .rooms import write_package
+
+FILES = {"bin/": "", "bin/hello": "hello", "bin/hi -> hello": ""}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    return tmp_path / "1", tmp_path / "2"
+
+
+@pytest.fixture(autouse=True)
+def no_diffoscope(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "diffoscope" else real(name))
+
+
+def test_equal_packages_have_no_differences(folders: tuple[Path, Path]) -> None:
+    for folder in folders:
+        write_package(folder, "hello", FILES)
+    assert differences(*folders) == []
+
+
+def test_the_environment_of_the_build_does_not_count(folders: tuple[Path, Path]) -> None:
+    for folder, text in zip(folders, ("installed = a", "installed = b"), strict=True):
+        write_package(folder, "hello", {".BUILDINFO": text, **FILES})
+    one, other = (next(folder.iterdir()) for folder in folders)
+    assert one.read_bytes() != other.read_bytes()
+    assert payload_digest(one) == payload_digest(other)
+    assert ".BUILDINFO" not in payload(one)
+    assert differences(*folders) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "line"),
+    [
+        ({**FILES, "bin/hello": "hullo"}, "bin/hello differs"),
+        ({"bin/": "", "bin/hello": "hello", "bin/hi -> hullo": ""}, "bin/hi differs"),
+        ({"bin/": "", "bin/hello": "hello"}, "bin/hi is only in the first build"),
+        ({**FILES, "bin/more": ""}, "bin/more is only in the second build"),
+        ({"bin/": "", "bin/hi -> hello": "", "bin/hello": "hello"}, "the order of the members differs"),
+    ],
+)
+def test_the_first_member_that_differs_is_named(folders: tuple[Path, Path], files: dict[str, str], line: str) -> None:
+    write_package(folders[0], "hello", FILES)
+    write_package(folders[1], "hello", files)
+    assert f"hello-1-1-x86_64.pkg.tar.zst: {line}" in differences(*folders)
+
+
+def test_of_the_listing_only_the_line_of_the_environment_is_left_out(tmp_path: Path) -> None:
+    listing = b"#mtree\n./.BUILDINFO time=1.0 size=%d\n./bin/hello time=%d.0\n"
+
+    def digest(size: int, time: int) -> str:
+        folder = tmp_path / f"{size}-{time}"
+        text = gzip.compress(listing % (size, time), mtime=0).decode("latin-1")
+        file = write_package(folder, "hello", {"bin/hello": "hello"})
+        # The helper writes text; a member with bytes is put in with tar itself.
+        (folder / ".MTREE").write_bytes(text.encode("latin-1"))
+        subprocess.run(["zstd", "-dq", "--rm", file], check=True)
+        tar = file.with_suffix("")
+        options = ["--owner=0", "--group=0", "--mtime=@0", "--mode=644"]
+        subprocess.run(["tar", "-C", folder, *options, "-rf", tar, ".MTREE"], check=True)
+        subprocess.run(["zstd", "-q", "--rm", tar], check=True)
+        return payload_digest(file)
+
+    assert digest(1, 5) == digest(2, 5)
+    assert digest(1, 5) != digest(1, 6)
+
+
+def test_a_package_that_only_one_build_made_is_named(folders: tuple[Path, Path]) -> None:
+    write_package(folders[0], "hello", FILES)
+    write_package(folders[0], "hello-libs", FILES)
+    write_package(folders[1], "hello", FILES)
+    assert differences(*folders) == ["hello-libs-1-1-x86_64.pkg.tar.zst: only in the first build"]
+
+
+def test_without_diffoscope_the_answer_says_so(folders: tuple[Path, Path]) -> None:
+    write_package(folders[0], "hello", FILES)
+    write_package(folders[1], "hello", {**FILES, "bin/hello": "hullo"})
+    assert differences(*folders)[-1] == "(with diffoscope on this host, its report would stand here)"
+
+
+def test_what_is_no_package_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "hello-1-1-x86_64.pkg.tar.zst"
+    file.write_text("no archive")
+    with pytest.raises(BuildError, match="is not a package"):
+        payload(file)

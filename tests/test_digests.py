@@ -1,0 +1,76 @@
+"""The recorded sums: a change is noticed, named, and recorded when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mere_helpers.config import Config, load_config
+from mere_helpers.errors import BuildError, RecipeError
+from mere_helpers.proving.digests import Digests, changes, check, digests_of, recorded_digests, update
+from mere_helpers.recipes.recipe import load_recipes
+from mere_helpers.storage.store import Entry, Store
+
+FOUND = Digests({"zlib.tar.gz": "a" * 64}, {"zlib-1-1-x86_64.pkg.tar.zst": "b" * 64})
+
+
+def test_what_is_written_is_read(config: Config) -> None:
+    assert update(config, FOUND) == [
+        "source zlib.tar.gz: not recorded",
+        "package zlib-1-1-x86_64.pkg.tar.zst: not recorded",
+    ]
+    assert recorded_digests(config) == FOUND
+    check(config, FOUND)
+    assert update(config, FOUND) == []
+
+
+def test_a_changed_package_is_named_with_both_sums(config: Config) -> None:
+    update(config, FOUND)
+    changed = Digests(FOUND.sources, {"zlib-1-1-x86_64.pkg.tar.zst": "c" * 64})
+    with pytest.raises(BuildError) as caught:
+        check(config, changed)
+    assert f"zlib-1-1-x86_64.pkg.tar.zst: recorded {'b' * 64}, found {'c' * 64}" in str(caught.value)
+    assert "digests --update" in caught.value.hint and "rebuild FILE" in caught.value.hint
+    assert update(config, changed) == [line.strip() for line in caught.value.message.splitlines()[1:]]
+
+
+def test_what_is_gone_or_new_is_named() -> None:
+    assert changes(FOUND, Digests({}, {**FOUND.packages, "new": "d" * 64})) == [
+        "source zlib.tar.gz: recorded, and no longer there",
+        "package new: not recorded",
+    ]
+
+
+@pytest.mark.parametrize("text", ["[sources", "[sources]\n", "sources = 1\npackages = 2\n"])
+def test_a_record_that_cannot_be_read_is_refused_and_can_be_written_anew(config: Config, text: str) -> None:
+    path = config.recipes / "digests.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match="cannot read recipes/digests"):
+        recorded_digests(config)
+    update(config, FOUND)
+    assert recorded_digests(config) == FOUND
+
+
+def test_sums_come_from_pins_and_from_the_store(config: Config, add_package: Callable[..., Path]) -> None:
+    def produce(folder: Path) -> dict:
+        (folder / "out/zlib-1-1-x86_64.pkg.tar.zst").write_text("a package")
+        return {}
+
+    entry: Entry = Store(config).add("rebuild/zlib", "key", {}, produce)
+    found = digests_of(load_recipes(config).values(), [entry])
+    assert set(found.sources) == {"zlib-1.0.tar.gz", "make_4.4.1.orig.tar.xz"}
+    assert set(found.packages) == {"zlib-1-1-x86_64.pkg.tar.zst"}
+
+
+def test_the_record_of_the_checkout_names_the_sources_of_the_recipes() -> None:
+    config = load_config()
+    assert recorded_digests(config).sources == digests_of(load_recipes(config).values(), []).sources
+
+
+def test_the_record_of_the_checkout_names_the_packages_of_the_recipes() -> None:
+    config = load_config()
+    recipes = load_recipes(config).values()
+    named = {file.rsplit("-", 1)[0] for file in recorded_digests(config).packages}
+    assert named == {f"{package}-{recipe.version}" for recipe in recipes for package in recipe.packages}

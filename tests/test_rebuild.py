@@ -1,0 +1,102 @@
+"""The system and its own packages: built again, elsewhere, and without something. Needs the second round."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mere_helpers.building.builders import installer, package_file
+from mere_helpers.building.package import build_package
+from mere_helpers.building.schedule import found
+from mere_helpers.config import load_config
+from mere_helpers.containers.layers import compose
+from mere_helpers.errors import BuildError
+from mere_helpers.proving.digests import recorded_digests
+from mere_helpers.proving.reproduce import origin, reproduce
+from mere_helpers.proving.variation import vary
+from mere_helpers.reading.wanted import ids_of, published
+from mere_helpers.recipes.plan import Plan
+from mere_helpers.storage.store import Entry, Store
+
+pytestmark = pytest.mark.containers
+
+CONFIG = load_config()
+
+World = tuple[Plan, dict[str, Entry]]
+
+#: Quick to build, and of several kinds: a library, a program, files alone.
+QUICK = ("zlib", "patch", "base-layout")
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    graph = Plan.from_recipes(CONFIG)
+    ids = ids_of(graph, ["rebuild"])
+    entries = found(CONFIG, ids, plan=graph)
+    missing = set(ids) - set(entries)
+    if missing:
+        pytest.skip(f"{len(missing)} packages of the second round are not built yet: make bootstrap")
+    return graph, entries
+
+
+@pytest.fixture(scope="module")
+def repository(world: World) -> Path:
+    return published(CONFIG).folder
+
+
+def file_of(repository: Path, package: str) -> Path:
+    (file,) = repository.glob(f"{package}-[0-9]*.pkg.tar.zst")
+    return file
+
+
+def test_a_package_of_the_repository_is_built_again_from_what_it_says(world: World, repository: Path) -> None:
+    graph, entries = world
+    file = file_of(repository, "zlib")
+    about = origin(file)
+    assert about.recipe == "zlib" and "musl-1.2.5-1-x86_64" in about.installed
+    assert {name.rsplit("-", 3)[0] for name in about.installed} == set(graph.root_packages("rebuild/zlib"))
+    sums = recorded_digests(CONFIG).packages
+    assert reproduce(CONFIG, graph, file, installer(graph, entries), sums=sums) == {file.name: True}
+
+
+def test_an_environment_that_is_not_the_recorded_one_is_refused(world: World, repository: Path) -> None:
+    graph, entries = world
+    file = file_of(repository, "zlib")
+    sums = dict(recorded_digests(CONFIG).packages)
+    make = file_of(repository, "make").name
+    with pytest.raises(BuildError, match=f"{make} is not the recorded one: expected {'0' * 64}"):
+        reproduce(CONFIG, graph, file, installer(graph, entries), sums=sums | {make: "0" * 64})
+
+
+def test_an_environment_that_is_not_there_is_named(world: World, repository: Path, tmp_path: Path) -> None:
+    graph, entries = world
+    file = Path(shutil.copy(file_of(repository, "zlib"), tmp_path))
+    with pytest.raises(BuildError, match="is not in the folder, and the package was built with it"):
+        reproduce(CONFIG, graph, file, installer(graph, entries), sums=recorded_digests(CONFIG).packages)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_nothing_depends_on_where_and_when_it_is_built(world: World, name: str) -> None:
+    graph, entries = world
+    id = f"rebuild/{name}"
+    assert vary(CONFIG, graph, id, entries, jobs=CONFIG.jobs + 3) == sorted(entries[id].outputs)
+
+
+def test_a_build_without_a_declared_dependency_fails(world: World) -> None:
+    graph, entries = world
+    present = [name for name in graph.layers("rebuild/flex") if name != "m4"]
+    assert len(present) == len(graph.layers("rebuild/flex")) - 1
+    layers = compose(
+        CONFIG,
+        [package_file(entries[graph.provider(name)], name) for name in present],
+        [],
+        installer(graph, entries),
+    )
+    place = replace(CONFIG, store=CONFIG.work / "without")
+    with pytest.raises(BuildError, match="m4") as caught:
+        build_package(place, Store(place), graph.recipes["rebuild/flex"], layers, None, key="without")
+    assert "rebuild/flex failed: makepkg ended with status 4" in str(caught.value)
+    assert Store(place).find("without") is None
