@@ -36,6 +36,8 @@ class Config:
         Compilers that may run at once, over all builds together.
     budget_s : float or None
         Seconds after which no new build is started; ``None`` is no limit.
+    compilers : tuple of str, or None
+        The C and the C++ compiler of the host that start it all, by name; ``None`` is gcc and g++.
     """
 
     checkout: Path
@@ -45,6 +47,7 @@ class Config:
     offline: bool = False
     jobs: int = 1
     budget_s: float | None = None
+    compilers: tuple[str, str] | None = None
 
     @property
     def recipes(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,15 @@ def test_keys_of_packages_follow_the_settings_of_makepkg(config: Config, plan: P
     path.write_text("# something new\n")
     changed = {id for id in before if plan.key(id, outputs(plan)) != before[id]}
     assert changed == {id for id in before if id.startswith("packages/")}
+
+
+def test_other_compilers_of_the_host_change_only_what_they_compile(config: Config, plan: Plan, add_step: Add) -> None:
+    add_step("cross/gcc")
+    add_step("temptools/tool", makedepends="cross/gcc")
+    before = Plan.from_recipes(config, rounds=1)
+    after = Plan.from_recipes(replace(config, compilers=("clang", "clang++")), rounds=1)
+    changed = {id for id in before.order() if after.key(id, outputs(before)) != before.key(id, outputs(before))}
+    assert changed == {"cross/make", "cross/gcc", "temptools/adjust"}
 
 
 def test_a_key_needs_all_outputs(plan: Plan) -> None:

@@ -106,7 +106,7 @@ def build_step(
                 linked = _fill(config, work, recipe, dependencies)
                 before = {path: _state(path) for path in linked}
                 command = _command(config, recipe, work, place, jobserver)
-                environment = _environment(config, place, work, jobserver)
+                environment = _environment(config, recipe, place, work, jobserver)
                 stop = jobserver.stop if jobserver else threading.Event()
                 try:
                     measures = _run(recipe.id, command, environment, log, stop, timeout)
@@ -167,9 +167,10 @@ def _command(config: Config, recipe: Recipe, work: Path, place: str, jobserver: 
     return [*prefix, str(work), place, jobs, *archives]
 
 
-def _environment(config: Config, place: str, work: Path, jobserver: Jobserver | None) -> dict[str, str]:
+def _environment(config: Config, recipe: Recipe, place: str, work: Path, jobserver: Jobserver | None) -> dict[str, str]:
     # The host's make may be older than 4.4, and then refuses a jobserver that is a fifo.
     ours = jobserver is not None and (work / "tools/mere/bin/make").exists()
+    compilers = dict(zip(("CC", "CXX"), config.compilers or (), strict=False)) if recipe.by_host else {}
     path = [f"{place}/tools/mere/bin", str(Path(sys.executable).parent), clean_environment()["PATH"]]
     return clean_environment(
         HOME=place,
@@ -181,6 +182,7 @@ def _environment(config: Config, place: str, work: Path, jobserver: Jobserver | 
         target=TARGET,
         SOURCE_DATE_EPOCH=str(EPOCH),
         MAKEFLAGS=jobserver.makeflags(f"{place}/jobs/fifo") if jobserver and ours else f"-j{config.jobs}",
+        **compilers,
     )
 
 

@@ -5,25 +5,20 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..building.builders import installer
 from ..building.schedule import BudgetError, found
 from ..config import Config, load_config
 from ..containers.claim import remove_dead
 from ..containers.idmap import as_mapped_root
 from ..containers.layers import remove_layers
-from ..errors import BuildError, MereError
+from ..errors import MereError
 from ..machine.host import open_path
-from ..proving.digests import digests_of, recorded_digests, update
-from ..proving.reproduce import reproduce
-from ..proving.variation import VARIED, vary
 from ..recipes.plan import Plan
-from ..recipes.recipe import load_recipe, load_recipes
-from ..report import Table, Text
+from ..report import Table
 from ..storage.tree import remove_tree
-from . import vocabulary, wanted
+from . import proofs, vocabulary
 
 #: Exit status when the time that was given is used up: not a failure, only not the end.
 OUT_OF_TIME = 75
@@ -71,15 +66,6 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("names", nargs="*", metavar="NAME", help="a recipe or a stage; everything by default")
     run = word("run", _run, "run the book: check, fetch, build, install, and write the outputs into the notebooks")
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="how a name begins, such as 06; all by default")
-    rebuild = word("rebuild", _rebuild, "build a package of a repository again, from what it says about itself")
-    rebuild.add_argument("file", type=Path, metavar="FILE", help="a NAME.pkg.tar.zst, with the others beside it")
-    word(
-        "confirm", _confirm, "build everything once more, with what was published: a third round, equal in every byte?"
-    )
-    vary = word("vary", _vary, "build packages again under other circumstances: the same bytes?")
-    vary.add_argument("names", nargs="*", metavar="NAME", help="a recipe; all by default")
-    sums = word("digests", _digests, "compare with the recorded sums of sources and packages")
-    sums.add_argument("--update", action="store_true", help="record them anew, and say what has changed")
     word("status", _status, "say what is built and what is missing")
     log = word("log", lambda config, options: vocabulary.log(options.name, options.lines), "show the log of a build")
     log.add_argument("name", metavar="NAME", help="a recipe")
@@ -87,7 +73,41 @@ def _parser() -> argparse.ArgumentParser:
     clean = word("clean", _clean, "remove what was built; the sources stay")
     clean.add_argument("--sources", action="store_true", help="remove the sources, too")
     word("bench", _bench, "print what the recorded runs cost")
+    _add_proofs(word)
     return parser
+
+
+def _add_proofs(word: Callable[..., argparse.ArgumentParser]) -> None:
+    sums = word(
+        "digests",
+        lambda config, options: proofs.digests(config, renew=options.update),
+        "compare with the recorded sums of sources and packages",
+    )
+    sums.add_argument("--update", action="store_true", help="record them anew, and say what has changed")
+    rebuild = word(
+        "rebuild",
+        lambda config, options: proofs.rebuild(config, options.file),
+        "build a package of a repository again, from what it says about itself",
+    )
+    rebuild.add_argument("file", type=Path, metavar="FILE", help="a NAME.pkg.tar.zst, with the others beside it")
+    vary = word(
+        "vary",
+        lambda config, options: proofs.elsewhere(config, options.names),
+        "build packages again under other circumstances: the same bytes?",
+    )
+    vary.add_argument("names", nargs="*", metavar="NAME", help="a recipe; all by default")
+    word(
+        "confirm",
+        lambda config, options: proofs.confirm(config),
+        "build a third round with what was published: equal in every byte?",
+    )
+    chain = word(
+        "chain",
+        lambda config, options: proofs.chain(config, options.cc, options.cxx),
+        "build everything from other compilers of the host: the same packages in the end?",
+    )
+    chain.add_argument("cc", metavar="CC", help="the C compiler, such as clang or gcc-11")
+    chain.add_argument("cxx", metavar="CXX", help="the C++ compiler that goes with it")
 
 
 def _open(config: Config, options: argparse.Namespace) -> None:
@@ -140,52 +160,6 @@ def _clean(config: Config, options: argparse.Namespace) -> None:
             path.unlink(missing_ok=True)
     if options.sources:
         shutil.rmtree(config.sources, ignore_errors=True)
-
-
-def _rebuild(config: Config, options: argparse.Namespace) -> Table:
-    graph = Plan.from_recipes(config)
-    file = options.file.resolve()
-    pacman = installer(graph, wanted.built(config, graph, [graph.installer]))
-    equal = reproduce(config, graph, file, pacman, sums=recorded_digests(config).packages)
-    rows = tuple(
-        (name, "the same bytes" if same else "the same payload, other .BUILDINFO") for name, same in equal.items()
-    )
-    return Table(("package", "built again"), rows)
-
-
-def _confirm(config: Config, options: argparse.Namespace) -> Table:
-    graph = Plan.from_recipes(config, rounds=3)
-    ids = wanted.ids_of(graph, ["confirm"])
-    entries = wanted.built(config, graph, ids)
-    rows = tuple(
-        (id.partition("/")[2], entries[id].output_digest == entries[str(graph.reference(id))].output_digest)
-        for id in ids
-    )
-    note = f"{sum(same for _, same in rows)} of {len(rows)} are equal in every byte"
-    if not all(same for _, same in rows):
-        raise BuildError(f"{note}; not so {', '.join(name for name, same in rows if not same)}")
-    return Table(("recipe", "round 3"), tuple((name, "equal") for name, _ in rows), note=note)
-
-
-def _vary(config: Config, options: argparse.Namespace) -> Table:
-    graph = Plan.from_recipes(config)
-    names = options.names or [graph.recipes[id].name for id in wanted.ids_of(graph, [wanted.PUBLISHED])]
-    ids = [f"{wanted.PUBLISHED}/{load_recipe(config, name).name}" for name in names]
-    entries = wanted.built(config, graph, ids)
-    rows = []
-    for id in ids:
-        for file in vary(config, graph, id, entries, jobs=config.jobs + 3):
-            rows.append((file, "equal"))
-            print(f"equal  {file}", file=sys.stderr, flush=True)
-    return Table(("package", "elsewhere"), tuple(rows), note=f"other than before: {'; '.join(VARIED)}")
-
-
-def _digests(config: Config, options: argparse.Namespace) -> Table | Text:
-    if not options.update:
-        return vocabulary.digests()
-    found = digests_of(load_recipes(config).values(), wanted.published_entries(config))
-    changed = update(config, found)
-    return Text("\n".join(changed) or "nothing has changed")
 
 
 def _bench(config: Config, options: argparse.Namespace) -> Table:

@@ -344,7 +344,7 @@ def _short(recipe: Recipe, id: str) -> str:
 def _step_row(recipe: Recipe, entry: Entry) -> tuple[str, str, str, str]:
     outputs = entry.outputs
     # What our own compiler made is the same everywhere; what the host's made is not.
-    if "cross/gcc" not in recipe.makedepends:
+    if recipe.by_host:
         return recipe.id, str(len(outputs)), "", ""
     return recipe.id, str(len(outputs)), size(sum(output.size for output in outputs.values())), entry.output_digest
 

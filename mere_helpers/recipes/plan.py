@@ -193,6 +193,8 @@ class Plan:
             "root": self.root_packages(id),
             "tools": self.tools_of(id) if recipe.packages else [],
         }
+        if recipe.by_host and self.config.compilers:
+            inputs["compilers"] = self.config.compilers
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
     def critical_path(self, costs: Mapping[str, float]) -> dict[str, float]:

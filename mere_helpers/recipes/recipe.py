@@ -70,6 +70,11 @@ class Recipe:
         """The name of this build among all builds, ``stage/name``."""
         return f"{self.stage}/{self.name}"
 
+    @property
+    def by_host(self) -> bool:
+        """Compiled by the host's own compiler, because ours does not exist yet."""
+        return not self.packages and "cross/gcc" not in self.makedepends
+
     @cached_property
     def digest(self) -> str:
         """The sha256 over the names and contents of `files`, as they were when first asked for."""

@@ -4,7 +4,7 @@ makedepends=(cross/make)
 
 build() {
     # Debian's repack lacks files that `mrproper` wants, so the tree stays clean and the build goes elsewhere (O=).
-    make -C "$srcdir"/linux-* O="$srcdir/build" ARCH=x86 headers
+    make -C "$srcdir"/linux-* O="$srcdir/build" ARCH=x86 HOSTCC="${CC:-gcc}" headers
 }
 
 package() {

@@ -1,0 +1,98 @@
+"""The commands that prove something about the published packages; each may take as long as the bootstrap."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..building.builders import installer
+from ..config import Config
+from ..errors import BuildError, MereError
+from ..proving.digests import check, digests_of, recorded_digests, update
+from ..proving.reproduce import reproduce
+from ..proving.variation import VARIED, vary
+from ..recipes.plan import Plan
+from ..recipes.recipe import load_recipe, load_recipes
+from ..report import Table, Text
+from .vocabulary import digests as recorded
+from .wanted import PUBLISHED, built, ids_of, published_entries
+
+
+def digests(config: Config, *, renew: bool = False) -> Text:
+    """Compare sources and published packages with ``recipes/digests.toml``, or write it and say what has changed."""
+    if not renew:
+        return recorded()
+    found = digests_of(load_recipes(config).values(), published_entries(config))
+    return Text("\n".join(update(config, found)) or "nothing has changed")
+
+
+def rebuild(config: Config, file: Path) -> Table:
+    """Build a package of a repository again, from what it says about itself."""
+    graph = Plan.from_recipes(config)
+    pacman = installer(graph, built(config, graph, [graph.installer]))
+    equal = reproduce(config, graph, file.resolve(), pacman, sums=recorded_digests(config).packages)
+    said = {True: "the same bytes", False: "the same payload, another .BUILDINFO"}
+    return Table(("package", "built again"), tuple((name, said[same]) for name, same in equal.items()))
+
+
+def confirm(config: Config) -> Table:
+    """Build a third round from the second.
+
+    Raises
+    ------
+    BuildError
+        A package is not equal in every byte.
+    """
+    graph = Plan.from_recipes(config, rounds=3)
+    ids = ids_of(graph, ["confirm"])
+    entries = built(config, graph, ids)
+    others = [id for id in ids if entries[id].output_digest != entries[str(graph.reference(id))].output_digest]
+    note = f"{len(ids) - len(others)} of {len(ids)} are equal in every byte"
+    if others:
+        raise BuildError(f"{note}; not so {', '.join(others)}")
+    return Table(("recipe", "round 3"), tuple((graph.recipes[id].name, "equal") for id in ids), note=note)
+
+
+def elsewhere(config: Config, names: Sequence[str]) -> Table:
+    """Build published packages, all by default, under other circumstances.
+
+    Raises
+    ------
+    BuildError
+        One is not equal in every byte.
+    """
+    graph = Plan.from_recipes(config)
+    ids = [f"{PUBLISHED}/{load_recipe(config, name).name}" for name in names] or ids_of(graph, [PUBLISHED])
+    entries = built(config, graph, ids)
+    rows: list[tuple[str, str]] = []
+    for id in ids:
+        for file in vary(config, graph, id, entries, jobs=config.jobs + 3):
+            rows.append((file, "equal"))
+            print(f"equal  {file}", file=sys.stderr, flush=True)
+    return Table(("package", "elsewhere"), tuple(rows), note=f"other than before: {'; '.join(VARIED)}")
+
+
+def chain(config: Config, cc: str, cxx: str) -> Table:
+    """Build everything, from the cross toolchain on, with other compilers of the host (diverse double-compiling).
+
+    Raises
+    ------
+    MereError
+        The host lacks one of the compilers.
+    BuildError
+        A published package is not the recorded one.
+    """
+    for name in (cc, cxx):
+        if shutil.which(name) is None:
+            raise MereError(f"this host has no {name}", hint="install it, for instance with apt-get")
+    config = replace(config, compilers=(cc, cxx))
+    graph = Plan.from_recipes(config)
+    ids = ids_of(graph, [PUBLISHED])
+    entries = built(config, graph, ids)
+    found = digests_of(load_recipes(config).values(), [entries[id] for id in ids])
+    check(config, found)
+    rows = tuple(sorted(found.packages.items()))
+    return Table(("package", "sha256"), rows, note=f"{len(rows)} packages, all as recorded, from {cc} and {cxx}.")
