@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 
 from ..config import Config
@@ -42,7 +43,9 @@ class Repository:
     files: Mapping[str, Path]
 
 
-def publish(config: Config, entries: Sequence[Entry], layers: Sequence[Path]) -> Repository:
+def publish(
+    config: Config, entries: Sequence[Entry], layers: Sequence[Path], documents: Mapping[str, bytes]
+) -> Repository:
     """Sign these packages and make a repository of them, or find it made.
 
     Parameters
@@ -53,6 +56,8 @@ def publish(config: Config, entries: Sequence[Entry], layers: Sequence[Path]) ->
         The results of package builds.
     layers : sequence of Path
         A root that holds `TOOLS`.
+    documents : mapping of str to bytes
+        Files about the packages, by name; they are signed, too.
 
     Raises
     ------
@@ -62,12 +67,17 @@ def publish(config: Config, entries: Sequence[Entry], layers: Sequence[Path]) ->
     key = _key(config, layers)
     fingerprint = (key / "fingerprint").read_text().strip()
     sums = sorted((name, output.sha256) for entry in entries for name, output in entry.outputs.items())
-    folder = config.store / "repositories" / _name(config, fingerprint, *(word for pair in sums for word in pair))
+    about = sorted((name, hashlib.sha256(text).hexdigest()) for name, text in documents.items())
+    words = [word for pair in (*sums, *about) for word in pair]
+    folder = config.store / "repositories" / _name(config, fingerprint, *words)
     with _locks(config).hold("repository"):
         if not folder.is_dir():
             binds = [Bind(entry.tree, f"/packages/{number}") for number, entry in enumerate(entries)]
-            with Container(config, layers, binds=binds) as container:
+            with Container(config, layers, binds=binds) as container, TemporaryDirectory() as room:
+                for name, text in documents.items():
+                    (Path(room) / name).write_bytes(text)
                 container.copy_in([key], "/")
+                container.copy_in([Path(room) / name for name in documents], "/documents")
                 _script(config, container, "publish.sh")
                 container.keep("/repository", folder)
     return Repository(folder, fingerprint, {package_name(name): folder / name for name, _ in sums})

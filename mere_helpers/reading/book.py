@@ -155,7 +155,7 @@ def _used(source: str) -> Iterator[str]:
                 yield "temptools"
         elif "contents" in words:
             yield from _texts(call.args[0])
-        elif words and words[0] in ("install", "repository", "tamper", "verdict", "digests"):
+        elif words and words[0] in ("install", "repository", "tamper", "verdict", "digests", "provenance"):
             yield PUBLISHED
         for option in call.keywords:
             if option.arg in ("tools", "inside"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from ..errors import BuildError, MereError, RecipeError
 from ..fetching import source
 from ..machine import host
 from ..proving.digests import check, digests_of
+from ..proving.provenance import published_packages, statements
 from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import Recipe, function_text, load_recipe, load_recipes
 from ..report import Table, Text, size
@@ -40,6 +42,7 @@ __all__ = [
     "install",
     "log",
     "plan",
+    "provenance",
     "repository",
     "run",
     "show",
@@ -247,6 +250,19 @@ def install() -> Table:
     rows = tuple((name, info["pkgver"][0], size(int(info["size"][0]))) for name, info in infos.items())
     total = sum(int(info["size"][0]) for info in infos.values())
     return Table(("package", "version", "installed"), rows, note=f"{len(rows)} packages, {size(total)}")
+
+
+def provenance(name: str) -> Table:
+    """What a published package was made from and with: its recipe, its sources, the packages in its container."""
+    config = load_config()
+    graph = Plan.from_recipes(config)
+    packages = published_packages(graph.recipes, wanted.published_entries(config))
+    recipe = graph.recipes[graph.provider(name)].name
+    for line in statements(packages).decode().splitlines():
+        predicate = json.loads(line)["predicate"]["buildDefinition"]
+        if predicate["externalParameters"]["recipe"] == recipe:
+            rows = tuple((item["name"], item["digest"]["sha256"][:16]) for item in predicate["resolvedDependencies"])
+    return Table(("made from, and with", "sha256"), rows, note=f"{len(rows)} files")
 
 
 def tamper(what: str) -> Text:

@@ -10,6 +10,7 @@ from ..building.builders import installer, package_file
 from ..building.repository import TOOLS, Repository, install, publish
 from ..config import Config
 from ..containers.layers import compose
+from ..proving.provenance import documents, published_packages
 from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import load_recipe
 from ..storage.store import Entry
@@ -54,16 +55,19 @@ def published_entries(config: Config) -> list[Entry]:
 
 def published(config: Config) -> Repository:
     """The signed repository of all packages; what is missing is built."""
-    graph = Plan.from_recipes(config)
-    return publish(config, published_entries(config), _layers(config, graph, TOOLS, PUBLISHED))
+    return _published(config, Plan.from_recipes(config))[0]
 
 
 def installed(config: Config) -> tuple[Repository, Path]:
     """The repository, and a system on which all of its packages are installed."""
-    graph = Plan.from_recipes(config)
-    layers = _layers(config, graph, TOOLS, PUBLISHED)
-    repository = publish(config, published_entries(config), layers)
+    repository, layers = _published(config, Plan.from_recipes(config))
     return repository, install(config, repository, sorted(repository.files), layers)
+
+
+def _published(config: Config, graph: Plan) -> tuple[Repository, list[Path]]:
+    layers = _layers(config, graph, TOOLS, PUBLISHED)
+    entries = published_entries(config)
+    return publish(config, entries, layers, documents(published_packages(graph.recipes, entries))), layers
 
 
 def _layers(config: Config, graph: Plan, names: Iterable[str], stage: str, tools: Sequence[str] = ()) -> list[Path]:
