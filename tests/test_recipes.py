@@ -94,7 +94,7 @@ def test_all_promised_packages_have_recipes_and_no_replaced_one_has() -> None:
 
 def test_the_plan_holds_together() -> None:
     graph = Plan.from_recipes(CONFIG)
-    assert set(graph.order()) == set(RECIPES)
+    assert {id for id in graph.order() if graph.reference(id) is None} == set(RECIPES)
 
 
 @pytest.mark.parametrize("recipe", PACKAGES, ids=_id)

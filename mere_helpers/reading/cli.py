@@ -19,6 +19,7 @@ from ..recipes.plan import Plan
 from ..report import Table
 from ..storage.tree import remove_tree
 from . import proofs, vocabulary
+from .wanted import PUBLISHED
 
 #: Exit status when the time that was given is used up: not a failure, only not the end.
 OUT_OF_TIME = 75
@@ -122,12 +123,15 @@ def _build(config: Config, options: argparse.Namespace) -> Table:
 
 
 def _all_or(config: Config, names: Sequence[str]) -> list[str]:
-    return list(names) or list(Plan.from_recipes(config).order())
+    if names:
+        return list(names)
+    graph = Plan.from_recipes(config)
+    return list(graph.closure(vocabulary.ids_of(graph, [PUBLISHED])))
 
 
 def _closure(config: Config, names: Sequence[str]) -> list[str]:
     graph = Plan.from_recipes(config)
-    return list(graph.closure(vocabulary.ids_of(graph, names)))
+    return list(graph.closure(vocabulary.ids_of(graph, names or [PUBLISHED])))
 
 
 def _run(config: Config, options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from ..errors import BuildError, MereError
 from ..proving.digests import check, digests_of, recorded_digests, update
 from ..proving.reproduce import reproduce
 from ..proving.variation import VARIED, vary
-from ..recipes.plan import Plan
+from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import load_recipe, load_recipes
 from ..report import Table, Text
 from .vocabulary import digests as recorded
@@ -57,7 +57,7 @@ def confirm(config: Config) -> Table:
 
 
 def elsewhere(config: Config, names: Sequence[str]) -> Table:
-    """Build published packages, all by default, under other circumstances.
+    """Build packages of the second round, all by default, under other circumstances.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def elsewhere(config: Config, names: Sequence[str]) -> Table:
         One is not equal in every byte.
     """
     graph = Plan.from_recipes(config)
-    ids = [f"{PUBLISHED}/{load_recipe(config, name).name}" for name in names] or ids_of(graph, [PUBLISHED])
+    ids = [f"{ROUNDS[1]}/{load_recipe(config, name).name}" for name in names] or ids_of(graph, [ROUNDS[1]])
     entries = built(config, graph, ids)
     rows: list[tuple[str, str]] = []
     for id in ids:

@@ -130,7 +130,7 @@ def verdict() -> Table:
     """
     config = load_config()
     graph = Plan.from_recipes(config)
-    ids = ids_of(graph, [wanted.PUBLISHED])
+    ids = ids_of(graph, [ROUNDS[1]])
     entries = built(config, graph, ids)
     pairs = [
         (package, package_file(entries[str(graph.reference(id))], package), package_file(entries[id], package))
@@ -329,7 +329,7 @@ def _recipes(config: Config, names: Sequence[str]) -> list[Recipe]:
 
 def _root(graph: Plan, id: str) -> str:
     """How many packages a container of the rebuild holds, and which it holds beside those that all have."""
-    common = set.intersection(*(set(graph.root_packages(other)) for other in ids_of(graph, [wanted.PUBLISHED])))
+    common = set.intersection(*(set(graph.root_packages(other)) for other in ids_of(graph, [ROUNDS[1]])))
     more = sorted(set(graph.root_packages(id)) - common)
     return f"{len(common)}, and {', '.join(more)}" if more else f"{len(common)}"
 

@@ -5,6 +5,8 @@ set -eu
 mkdir -p /repository
 cd /repository
 for file in /packages/*/*.pkg.tar.zst /documents/*; do
+    # No documents, and the pattern stands for itself.
+    [ -e "$file" ] || continue
     cp "$file" .
     gpg --homedir /key --no-tty --quiet --detach-sign "${file##*/}"
 done
