@@ -11,22 +11,21 @@ from pathlib import Path
 from ..building.builders import installer
 from ..config import Config
 from ..errors import BuildError, MereError
-from ..proving.digests import check, digests_of, recorded_digests, update
+from ..proving.digests import check, recorded_digests, update
 from ..proving.reproduce import reproduce
 from ..proving.variation import VARIED, vary
 from ..recipes.plan import ROUNDS, Plan
-from ..recipes.recipe import load_recipe, load_recipes
+from ..recipes.recipe import load_recipe
 from ..report import Table, Text
 from .vocabulary import digests as recorded
-from .wanted import PUBLISHED, built, ids_of, published_entries
+from .wanted import built, ids_of, published_digests
 
 
 def digests(config: Config, *, renew: bool = False) -> Text:
     """Compare sources and published packages with ``recipes/digests.toml``, or write it and say what has changed."""
     if not renew:
         return recorded()
-    found = digests_of(load_recipes(config).values(), published_entries(config))
-    return Text("\n".join(update(config, found)) or "nothing has changed")
+    return Text("\n".join(update(config, published_digests(config))) or "nothing has changed")
 
 
 def rebuild(config: Config, file: Path) -> Table:
@@ -88,11 +87,7 @@ def chain(config: Config, cc: str, cxx: str) -> Table:
     for name in (cc, cxx):
         if shutil.which(name) is None:
             raise MereError(f"this host has no {name}", hint="install it, for instance with apt-get")
-    config = replace(config, compilers=(cc, cxx))
-    graph = Plan.from_recipes(config)
-    ids = ids_of(graph, [PUBLISHED])
-    entries = built(config, graph, ids)
-    found = digests_of(load_recipes(config).values(), [entries[id] for id in ids])
+    found = published_digests(replace(config, compilers=(cc, cxx)))
     check(config, found)
     rows = tuple(sorted(found.packages.items()))
     return Table(("package", "sha256"), rows, note=f"{len(rows)} packages, all as recorded, from {cc} and {cxx}.")

@@ -20,7 +20,7 @@ from ..containers.container import Bind
 from ..errors import BuildError, MereError, RecipeError
 from ..fetching import source
 from ..machine import host
-from ..proving.digests import check, digests_of
+from ..proving.digests import check
 from ..proving.provenance import published_packages, statements
 from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import Recipe, function_text, load_recipe, load_recipes
@@ -154,7 +154,7 @@ def verdict() -> Table:
 def digests() -> Text:
     """Are the sources and the published packages those that everybody should have, by ``recipes/digests.toml``?"""
     config = load_config()
-    found = digests_of(load_recipes(config).values(), wanted.published_entries(config))
+    found = wanted.published_digests(config)
     check(config, found)
     return Text(
         f"{len(found.sources)} sources and {len(found.packages)} packages, all as recorded in recipes/digests.toml"

@@ -10,9 +10,10 @@ from ..building.builders import installer, package_file
 from ..building.repository import TOOLS, Repository, install, publish
 from ..config import Config
 from ..containers.layers import compose
+from ..proving.digests import Digests, digests_of
 from ..proving.provenance import documents, published_packages
 from ..recipes.plan import ROUNDS, Plan
-from ..recipes.recipe import load_recipe
+from ..recipes.recipe import load_recipe, load_recipes
 from ..storage.store import Entry
 from . import live
 
@@ -52,6 +53,11 @@ def published_entries(config: Config) -> list[Entry]:
     ids = ids_of(graph, [PUBLISHED])
     entries = built(config, graph, ids)
     return [entries[id] for id in ids]
+
+
+def published_digests(config: Config) -> Digests:
+    """The sums of all sources and of the published packages; what is missing is built."""
+    return digests_of(load_recipes(config).values(), published_entries(config))
 
 
 def published(config: Config) -> Repository:
