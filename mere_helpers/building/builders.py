@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,20 @@ def installer(plan: Plan, entries: Mapping[str, Entry]) -> Path:
     return entries[plan.installer].tree / "mere" / "bin" / "pacman"
 
 
+def root(
+    config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], *, stop: threading.Event | None = None
+) -> list[Path]:
+    """The layers, topmost first, of the container in which a package is built; `entries` holds what that needs."""
+    stage = plan.source_round(id)
+    return compose(
+        config,
+        [package_file(entries[plan.provider(name, stage)], name) for name in plan.layers(id)],
+        [entries[tool].tree for tool in plan.tools_of(id)],
+        installer(plan, entries),
+        stop=stop,
+    )
+
+
 def _step(build: Build) -> Entry:
     return build_step(
         build.config,
@@ -80,14 +95,8 @@ def _step(build: Build) -> Entry:
 
 
 def _package(build: Build) -> Entry:
-    plan, entries, stage = build.plan, build.dependencies, build.plan.source_round(build.id)
-    layers = compose(
-        build.config,
-        [package_file(entries[plan.provider(name, stage)], name) for name in plan.layers(build.id)],
-        [entries[tool].tree for tool in plan.tools_of(build.id)],
-        installer(plan, entries),
-        stop=build.jobserver.stop,
-    )
+    plan, entries = build.plan, build.dependencies
+    layers = root(build.config, plan, build.id, entries, stop=build.jobserver.stop)
     reference = plan.reference(build.id)
     return build_package(
         build.config,

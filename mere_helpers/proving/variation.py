@@ -6,11 +6,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..building.builders import installer, package_file
+from ..building.builders import root
 from ..building.comparison import differences
 from ..building.package import Surroundings, build_package
 from ..config import Config
-from ..containers.layers import compose
 from ..errors import BuildError
 from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
@@ -74,13 +73,7 @@ def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], *, j
         The build fails there, or a package is not the same; the message says where it differs.
     """
     first = entries[id]
-    stage = plan.source_round(id)
-    layers = compose(
-        config,
-        [package_file(entries[plan.provider(name, stage)], name) for name in plan.layers(id)],
-        [],
-        installer(plan, entries),
-    )
+    layers = root(config, plan, id, entries)
     place = replace(config, store=config.work / "elsewhere", jobs=jobs)
     store = Store(place)
     key = hashlib.sha256(f"elsewhere {first.key}".encode()).hexdigest()
