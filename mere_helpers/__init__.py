@@ -1,7 +1,11 @@
 """mere: a small musl system, built from source by the chapters of a book.
 
-The notebooks import their vocabulary from here; each word is a function of `mere_helpers.reading.vocabulary`.
+The notebooks import their words from here; each is a function of `mere_helpers.reading.vocabulary` or
+`mere_helpers.reading.evidence`.
 """
 
+from .reading import evidence, vocabulary
+from .reading.evidence import *  # noqa: F403
 from .reading.vocabulary import *  # noqa: F403
-from .reading.vocabulary import __all__ as __all__
+
+__all__ = [*vocabulary.__all__, *evidence.__all__]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.building.builders import installer, package_file
+from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.building.package import build_package
 from mere_helpers.building.schedule import found
 from mere_helpers.config import load_config
@@ -82,7 +83,8 @@ def test_an_environment_that_is_not_there_is_named(world: World, repository: Pat
 def test_nothing_depends_on_where_and_when_it_is_built(world: World, name: str) -> None:
     graph, entries = world
     id = f"rebuild/{name}"
-    assert vary(CONFIG, graph, id, entries, jobs=CONFIG.jobs + 3) == sorted(entries[id].outputs)
+    with Jobserver(CONFIG.work / "jobs", CONFIG.jobs + 2) as jobserver:
+        assert vary(CONFIG, graph, id, entries, jobserver) == sorted(entries[id].outputs)
 
 
 def test_a_build_without_a_declared_dependency_fails(world: World) -> None:

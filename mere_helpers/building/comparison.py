@@ -49,8 +49,9 @@ def payload(file: Path) -> dict[str, str]:
             elif data is not None:
                 while piece := data.read(1 << 20):
                     content.update(piece)
-            about = [member.name, member.type.decode(), member.mode, member.uid, member.gid, int(member.mtime), size]
-            text = json.dumps([*about, member.linkname, content.hexdigest()])
+            about = [member.name, member.type.decode(), member.mode, int(member.mtime), size, member.linkname]
+            owner = [member.uid, member.gid, member.uname, member.gname]
+            text = json.dumps([*about, *owner, content.hexdigest()])
             members[member.name] = hashlib.sha256(text.encode()).hexdigest()
     return members
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from ..config import Config
 from ..errors import BuildError, RecipeError
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry
+from .sums import read_sums, write_sums
 
 _FILE = "recipes/digests.toml"
 
@@ -51,14 +51,10 @@ def recorded_digests(config: Config) -> Digests:
     RecipeError
         It cannot be read.
     """
-    path = config.checkout / _FILE
-    try:
-        tables = tomllib.loads(path.read_text())
-        return Digests(dict(tables["sources"]), dict(tables["packages"]))
-    except FileNotFoundError:
-        return Digests({}, {})
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise RecipeError(f"cannot read {_FILE}: {error}", hint=f"git checkout {_FILE}") from None
+    tables = read_sums(config, _FILE)
+    if tables and set(tables) != {"sources", "packages"}:
+        raise RecipeError(f"cannot read {_FILE}: its tables are {', '.join(tables)}", hint=f"git checkout {_FILE}")
+    return Digests(tables.get("sources", {}), tables.get("packages", {}))
 
 
 def changes(recorded: Digests, found: Digests) -> list[str]:
@@ -104,13 +100,5 @@ def update(config: Config, found: Digests) -> list[str]:
         different = changes(recorded_digests(config), found)
     except RecipeError:
         different = changes(Digests({}, {}), found)
-    path = config.checkout / _FILE
-    aside = path.with_suffix(".new")
-    tables = (("sources", found.sources), ("packages", found.packages))
-    aside.write_text(_HEAD + "".join(_table(name, sums) for name, sums in tables))
-    aside.replace(path)
+    write_sums(config, _FILE, _HEAD, {"sources": found.sources, "packages": found.packages})
     return different
-
-
-def _table(name: str, sums: Mapping[str, str]) -> str:
-    return "".join([f"\n[{name}]\n", *(f'"{file}" = "{sums[file]}"\n' for file in sorted(sums))])

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..building.builders import root
 from ..building.comparison import differences
+from ..building.jobserver import Jobserver
 from ..building.package import Surroundings, build_package
 from ..config import Config
 from ..errors import BuildError
@@ -46,7 +47,7 @@ _ELSEWHERE = Surroundings(
 )
 
 
-def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], *, jobs: int) -> Sequence[str]:
+def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], jobserver: Jobserver) -> Sequence[str]:
     """Build a package of a later round again, with everything in `VARIED` other than it was.
 
     Parameters
@@ -59,8 +60,8 @@ def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], *, j
         Such as ``rebuild/zlib``.
     entries : mapping of str to Entry
         The finished build, and those that it needs.
-    jobs : int
-        How many processes at once; should be another number than at the first time.
+    jobserver : Jobserver
+        Should let another number of processes run than at the first time.
 
     Returns
     -------
@@ -73,16 +74,16 @@ def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], *, j
         The build fails there, or a package is not the same; the message says where it differs.
     """
     first = entries[id]
-    layers = root(config, plan, id, entries)
-    place = replace(config, store=config.work / "elsewhere", jobs=jobs)
+    layers = root(config, plan, id, entries, stop=jobserver.stop)
+    place = replace(config, store=config.work / "elsewhere")
     store = Store(place)
     key = hashlib.sha256(f"elsewhere {first.key}".encode()).hexdigest()
     if earlier := store.find(key):
         store.remove(earlier)
     surroundings = replace(_ELSEWHERE, files=config.recipes / "variation")
-    second = build_package(place, store, plan.recipes[id], layers, None, key=key, surroundings=surroundings)
+    second = build_package(place, store, plan.recipes[id], layers, jobserver, key=key, surroundings=surroundings)
     if second.output_digest != first.output_digest:
-        lines = differences(first.tree, second.tree) or ["only .BUILDINFO differs"]
+        lines = differences(first.tree, second.tree) or ["the payload is equal, but not .BUILDINFO or the archive"]
         raise BuildError("\n".join([f"{id} is another one elsewhere:", *lines]), log=second.log)
     names = sorted(second.outputs)
     store.remove(second)

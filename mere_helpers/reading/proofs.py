@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
 from ..building.builders import installer
+from ..building.jobserver import Jobserver
 from ..config import Config
 from ..errors import BuildError, MereError
 from ..proving.digests import check, recorded_digests, update
+from ..proving.record import record_proof
 from ..proving.reproduce import reproduce
 from ..proving.variation import VARIED, vary
 from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import load_recipe
 from ..report import Table, Text
-from .vocabulary import digests as recorded
+from ..storage.store import Entry
+from . import evidence
 from .wanted import built, ids_of, published_digests
 
 
 def digests(config: Config, *, renew: bool = False) -> Text:
     """Compare sources and published packages with ``recipes/digests.toml``, or write it and say what has changed."""
     if not renew:
-        return recorded()
+        return evidence.digests()
     return Text("\n".join(update(config, published_digests(config))) or "nothing has changed")
 
 
@@ -49,6 +54,7 @@ def confirm(config: Config) -> Table:
     ids = ids_of(graph, ["confirm"])
     entries = built(config, graph, ids)
     others = [id for id in ids if entries[id].output_digest != entries[str(graph.reference(id))].output_digest]
+    record_proof(config, "round 3", _sums(entries[id] for id in ids if id not in others))
     note = f"{len(ids) - len(others)} of {len(ids)} are equal in every byte"
     if others:
         raise BuildError(f"{note}; not so {', '.join(others)}")
@@ -66,12 +72,29 @@ def elsewhere(config: Config, names: Sequence[str]) -> Table:
     graph = Plan.from_recipes(config)
     ids = [f"{ROUNDS[1]}/{load_recipe(config, name).name}" for name in names] or ids_of(graph, [ROUNDS[1]])
     entries = built(config, graph, ids)
-    rows: list[tuple[str, str]] = []
-    for id in ids:
-        for file in vary(config, graph, id, entries, jobs=config.jobs + 3):
-            rows.append((file, "equal"))
-            print(f"equal  {file}", file=sys.stderr, flush=True)
-    return Table(("package", "elsewhere"), tuple(rows), note=f"other than before: {'; '.join(VARIED)}")
+    equal: dict[str, str] = {}
+    wrong: list[str] = []
+    jobs = config.jobs + 3
+    with Jobserver(config.work / "jobs", jobs - 1) as jobserver, ThreadPoolExecutor(config.jobs, "vary") as executor:
+        try:
+            again = {executor.submit(vary, config, graph, id, entries, jobserver): id for id in ids}
+            for future in as_completed(again):
+                if isinstance(error := future.exception(), MereError):
+                    wrong.append(f"{again[future]}: {error}")
+                    print(f"not equal  {again[future]}", file=sys.stderr, flush=True)
+                else:
+                    equal |= _sums([entries[again[future]]])
+                    print(f"equal  {again[future]}", file=sys.stderr, flush=True)
+        except BaseException:
+            # Ctrl-C, mostly. The builds notice the event and tear down what they started.
+            jobserver.stop.set()
+            executor.shutdown(cancel_futures=True)
+            raise
+    record_proof(config, "elsewhere", equal)
+    if wrong:
+        raise BuildError("\n\n".join([*wrong, f"{len(wrong)} of {len(ids)} recipes are not equal elsewhere"]))
+    rows = tuple((file, "equal") for file in sorted(equal))
+    return Table(("package", "elsewhere"), rows, note=f"other than before: {'; '.join(VARIED)}")
 
 
 def chain(config: Config, cc: str, cxx: str) -> Table:
@@ -87,7 +110,17 @@ def chain(config: Config, cc: str, cxx: str) -> Table:
     for name in (cc, cxx):
         if shutil.which(name) is None:
             raise MereError(f"this host has no {name}", hint="install it, for instance with apt-get")
-    found = published_digests(replace(config, compilers=(cc, cxx)))
+    other = replace(config, compilers=(cc, cxx))
+    found = published_digests(other)
     check(config, found)
+    version = subprocess.run([cc, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=True)
+    name = f"{cc} {version.stdout.strip()}"
+    # That the compilers do differ is seen in what they made of ours.
+    ours = built(other, Plan.from_recipes(other), ["cross/gcc"])["cross/gcc"].output_digest
+    record_proof(config, name, {**found.packages, "cross/gcc": ours})
     rows = tuple(sorted(found.packages.items()))
-    return Table(("package", "sha256"), rows, note=f"{len(rows)} packages, all as recorded, from {cc} and {cxx}.")
+    return Table(("package", "sha256"), rows, note=f"{len(rows)} packages, all as recorded, from {name}.")
+
+
+def _sums(entries: Iterable[Entry]) -> dict[str, str]:
+    return {name: output.sha256 for entry in entries for name, output in entry.outputs.items()}

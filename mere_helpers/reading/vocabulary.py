@@ -1,27 +1,20 @@
-"""The reader's words: what the cells of the book say. Each returns an object that looks the same in every run."""
+"""The words of the cells that fetch, build and look. Each returns an object that looks the same in every run."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..building.builders import BUILDERS, Build, package_file
-from ..building.comparison import payload_digest
-from ..building.jobserver import Jobserver
+from ..building.builders import package_file
 from ..building.package_file import package_contents, package_info
 from ..building.repository import tamper as spoil
 from ..config import Config, load_config
 from ..containers.container import Bind
-from ..errors import BuildError, MereError, RecipeError
+from ..errors import MereError, RecipeError
 from ..fetching import source
 from ..machine import host
-from ..proving.digests import check
-from ..proving.provenance import published_packages, statements
 from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import Recipe, function_text, load_recipe, load_recipes
 from ..report import Table, Text, size
@@ -33,22 +26,18 @@ from .wanted import built, ids_of, layers_of
 __all__ = [
     "build",
     "check_host",
-    "compare",
     "contents",
-    "digests",
     "expect_error",
     "fetch",
     "figure",
     "install",
     "log",
     "plan",
-    "provenance",
     "repository",
     "run",
     "show",
     "sources",
     "tamper",
-    "verdict",
     "workarounds",
     "write",
 ]
@@ -123,44 +112,6 @@ def build(*names: str) -> Table:
     return Table(("package", "version", "size", "sha256"), rows)
 
 
-def verdict() -> Table:
-    """Every package as the temporary tools have built it, beside the same package as the system has built it: equal?
-
-    The rebuild itself stops with an error at the first package that differs; this reads all of them once more.
-    """
-    config = load_config()
-    graph = Plan.from_recipes(config)
-    ids = ids_of(graph, [ROUNDS[1]])
-    entries = built(config, graph, ids)
-    pairs = [
-        (package, package_file(entries[str(graph.reference(id))], package), package_file(entries[id], package))
-        for id in ids
-        for package in graph.recipes[id].packages
-    ]
-    with ThreadPoolExecutor(config.jobs) as threads:
-        first = list(threads.map(lambda pair: payload_digest(pair[1]), pairs))
-        second = list(threads.map(lambda pair: payload_digest(pair[2]), pairs))
-    equal = [one == other for one, other in zip(first, second, strict=True)]
-    rows = tuple(
-        (package, one[:16], other[:16], "equal" if same else "they differ")
-        for (package, _, _), one, other, same in zip(pairs, first, second, equal, strict=True)
-    )
-    note = f"{sum(equal)} of {len(rows)} payloads are equal, bit for bit."
-    if not all(equal):
-        raise BuildError(f"{note}\n{Table(('package', 'round 1', 'round 2', ''), rows)}")
-    return Table(("package", "round 1", "round 2", ""), rows, note=note)
-
-
-def digests() -> Text:
-    """Are the sources and the published packages those that everybody should have, by ``recipes/digests.toml``?"""
-    config = load_config()
-    found = wanted.published_digests(config)
-    check(config, found)
-    return Text(
-        f"{len(found.sources)} sources and {len(found.packages)} packages, all as recorded in recipes/digests.toml"
-    )
-
-
 def contents(name: str, pattern: str = "*") -> Text:
     """The files that a package installs, as far as they match a pattern."""
     config = load_config()
@@ -168,29 +119,6 @@ def contents(name: str, pattern: str = "*") -> Text:
     provider = graph.provider(name)
     files = package_contents(package_file(built(config, graph, [provider])[provider], name))
     return Text("\n".join(sorted(file for file in files if fnmatch(file, pattern) and not file.endswith("/"))))
-
-
-def compare(name: str) -> Table:
-    """Build a package a second time, with everything as it was the first time, and put the sums side by side."""
-    config = load_config()
-    graph = Plan.from_recipes(config)
-    (id,) = ids_of(graph, [name])
-    entries = built(config, graph, [id])
-    first = entries[id]
-    aside = Store(replace(config, store=config.work / "again"))
-    if earlier := aside.find(first.key):
-        aside.remove(earlier)
-    needed = {dependency: entries[dependency] for dependency in graph.dependencies(id)}
-    recipe = graph.recipes[id]
-    with Jobserver(config.work / "jobs", config.jobs - 1) as jobserver:
-        second = BUILDERS[recipe.stage](
-            Build(config, aside, graph, id, first.key, dict(first.meta["inputs"]), needed, jobserver)
-        )
-    names = sorted(first.outputs.keys() | second.outputs.keys())
-    rows = tuple((name, _sum(first, name), _sum(second, name)) for name in names)
-    same = all(row[1] == row[2] for row in rows)
-    aside.remove(second)
-    return Table(("file", "first build", "second build"), rows, note="equal, bit for bit" if same else "they differ")
 
 
 def write(name: str, text: str) -> Text:
@@ -250,19 +178,6 @@ def install() -> Table:
     rows = tuple((name, info["pkgver"][0], size(int(info["size"][0]))) for name, info in infos.items())
     total = sum(int(info["size"][0]) for info in infos.values())
     return Table(("package", "version", "installed"), rows, note=f"{len(rows)} packages, {size(total)}")
-
-
-def provenance(name: str) -> Table:
-    """What a published package was made from and with: its recipe, its sources, the packages in its container."""
-    config = load_config()
-    graph = Plan.from_recipes(config)
-    packages = published_packages(graph.recipes, wanted.published_entries(config))
-    recipe = graph.recipes[graph.provider(name)].name
-    for line in statements(packages).decode().splitlines():
-        predicate = json.loads(line)["predicate"]["buildDefinition"]
-        if predicate["externalParameters"]["recipe"] == recipe:
-            rows = tuple((item["name"], item["digest"]["sha256"][:16]) for item in predicate["resolvedDependencies"])
-    return Table(("made from, and with", "sha256"), rows, note=f"{len(rows)} files")
 
 
 def tamper(what: str) -> Text:
@@ -375,7 +290,3 @@ def _package_rows(recipe: Recipe, entry: Entry) -> list[tuple[str, str, str, str
 
 def _version(package: Path) -> str:
     return package_info(package)["pkgver"][0]
-
-
-def _sum(entry: Entry, name: str) -> str:
-    return entry.outputs[name].sha256[:16] if name in entry.outputs else "missing"

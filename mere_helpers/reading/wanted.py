@@ -17,9 +17,8 @@ from ..recipes.recipe import load_recipe, load_recipes
 from ..storage.store import Entry
 from . import live
 
-#: The round whose packages are published. It becomes "rebuild" once every package of that round equals round 1's; then
-#: the drafts in book/drafts/ become chapters.
-PUBLISHED = ROUNDS[0]
+#: The round whose packages are published: those that the system has built by itself.
+PUBLISHED = ROUNDS[1]
 
 
 def ids_of(graph: Plan, names: Iterable[str]) -> list[str]:
@@ -74,9 +73,7 @@ def installed(config: Config) -> tuple[Repository, Path]:
 def _published(config: Config, graph: Plan) -> tuple[Repository, list[Path]]:
     layers = _layers(config, graph, TOOLS, PUBLISHED)
     entries = published_entries(config)
-    # What round 1 was built with is not packages alone, so that its .BUILDINFO does not tell everything.
-    about = documents(published_packages(graph.recipes, entries)) if ROUNDS[0] != PUBLISHED else {}
-    return publish(config, entries, layers, about), layers
+    return publish(config, entries, layers, documents(published_packages(graph.recipes, entries))), layers
 
 
 def _layers(config: Config, graph: Plan, names: Iterable[str], stage: str, tools: Sequence[str] = ()) -> list[Path]:

@@ -1,0 +1,127 @@
+"""The words of the cells that compare: with another build, another round, or what is recorded."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from ..building.builders import BUILDERS, Build, package_file
+from ..building.comparison import payload_digest
+from ..building.jobserver import Jobserver
+from ..config import load_config
+from ..errors import BuildError
+from ..proving.digests import check, recorded_digests
+from ..proving.provenance import published_packages, statements
+from ..proving.record import recorded_proofs
+from ..recipes.plan import ROUNDS, Plan
+from ..report import Table, Text
+from ..storage.store import Entry, Store
+from . import wanted
+from .wanted import built, ids_of
+
+__all__ = ["compare", "digests", "proofs", "provenance", "verdict"]
+
+
+def compare(name: str) -> Table:
+    """Build a package a second time, with everything as it was the first time, and put the sums side by side."""
+    config = load_config()
+    graph = Plan.from_recipes(config)
+    (id,) = ids_of(graph, [name])
+    entries = built(config, graph, [id])
+    first = entries[id]
+    aside = Store(replace(config, store=config.work / "again"))
+    if earlier := aside.find(first.key):
+        aside.remove(earlier)
+    needed = {dependency: entries[dependency] for dependency in graph.dependencies(id)}
+    recipe = graph.recipes[id]
+    with Jobserver(config.work / "jobs", config.jobs - 1) as jobserver:
+        second = BUILDERS[recipe.stage](
+            Build(config, aside, graph, id, first.key, dict(first.meta["inputs"]), needed, jobserver)
+        )
+    names = sorted(first.outputs.keys() | second.outputs.keys())
+    rows = tuple((name, _sum(first, name), _sum(second, name)) for name in names)
+    same = all(row[1] == row[2] for row in rows)
+    aside.remove(second)
+    return Table(("file", "first build", "second build"), rows, note="equal, bit for bit" if same else "they differ")
+
+
+def verdict() -> Table:
+    """Every package as the temporary tools have built it, beside the same package as the system has built it: equal?
+
+    The rebuild itself stops with an error at the first package that differs; this reads all of them once more.
+    """
+    config = load_config()
+    graph = Plan.from_recipes(config)
+    ids = ids_of(graph, [ROUNDS[1]])
+    entries = built(config, graph, ids)
+    files = [
+        (package, package_file(entries[str(graph.reference(id))], package), package_file(entries[id], package))
+        for id in ids
+        for package in graph.recipes[id].packages
+    ]
+    published = {name: output.sha256 for id in ids for name, output in entries[id].outputs.items()}
+    with ThreadPoolExecutor(config.jobs) as threads:
+        first = list(threads.map(payload_digest, (file for _, file, _ in files)))
+        second = list(threads.map(payload_digest, (file for _, _, file in files)))
+    rows = tuple(
+        (package, one[:16], other[:16], "equal" if one == other else "they differ", published[file.name][:16])
+        for (package, _, file), one, other in zip(files, first, second, strict=True)
+    )
+    equal = sum(one == other for one, other in zip(first, second, strict=True))
+    columns = ("package", "payload, round 1", "payload, round 2", "", "published package")
+    table = Table(columns, rows, note=f"{equal} of {len(rows)} payloads are equal, bit for bit.")
+    if equal < len(rows):
+        raise BuildError(str(table))
+    return table
+
+
+def digests() -> Text:
+    """Are the sources and the published packages those that everybody should have, by ``recipes/digests.toml``?"""
+    config = load_config()
+    found = wanted.published_digests(config)
+    check(config, found)
+    return Text(
+        f"{len(found.sources)} sources and {len(found.packages)} packages, all as recorded in recipes/digests.toml"
+    )
+
+
+def proofs() -> Table:
+    """What the longer proofs have shown, by ``recipes/proofs.toml``, about each package in ``recipes/digests.toml``.
+
+    Of the proofs with other compilers of the host, the first row has the sum of the cross compiler that they made.
+    """
+    config = load_config()
+    packages = recorded_digests(config).packages
+    found = recorded_proofs(config)
+    compilers = ("cross/gcc", "", *(proof.get("cross/gcc", "")[:16] for proof in found.values()))
+    rows = tuple(
+        (file.rsplit("-", 3)[0], sha256[:16], *(_shown(proof.get(file), sha256) for proof in found.values()))
+        for file, sha256 in sorted(packages.items())
+    )
+    counts = [f"{name} {len(proof.items() & packages.items())}" for name, proof in found.items()]
+    note = f"Equal, of {len(packages)}: {', '.join(counts)}."
+    return Table(("package", "published", *found), (compilers, *rows), note=note)
+
+
+def provenance(name: str) -> Table:
+    """What a published package was made from and with: its recipe, its sources, the packages in its container."""
+    config = load_config()
+    graph = Plan.from_recipes(config)
+    packages = published_packages(graph.recipes, wanted.published_entries(config))
+    recipe = graph.recipes[graph.provider(name)].name
+    for line in statements(packages).decode().splitlines():
+        predicate = json.loads(line)["predicate"]["buildDefinition"]
+        if predicate["externalParameters"]["recipe"] == recipe:
+            rows = tuple((item["name"], item["digest"]["sha256"][:16]) for item in predicate["resolvedDependencies"])
+    return Table(("made from, and with", "sha256"), rows, note=f"{len(rows)} files")
+
+
+def _shown(proved: str | None, published: str) -> str:
+    if proved is None:
+        return ""
+    return "equal" if proved == published else "an older package"
+
+
+def _sum(entry: Entry, name: str) -> str:
+    return entry.outputs[name].sha256[:16] if name in entry.outputs else "missing"

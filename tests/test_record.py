@@ -1,0 +1,57 @@
+"""What the long proofs have shown is remembered, by the bytes that were compared."""
+
+from __future__ import annotations
+
+import pytest
+
+from mere_helpers.config import Config, load_config
+from mere_helpers.errors import RecipeError
+from mere_helpers.proving.digests import Digests, recorded_digests, update
+from mere_helpers.proving.record import record_proof, recorded_proofs
+from mere_helpers.reading.evidence import proofs
+
+ZLIB, BASH = "zlib-1-1-x86_64.pkg.tar.zst", "bash-1-1-x86_64.pkg.tar.zst"
+
+
+def test_proofs_are_added_and_renewed(config: Config) -> None:
+    assert recorded_proofs(config) == {}
+    record_proof(config, "round 3", {ZLIB: "a" * 64, BASH: "b" * 64})
+    record_proof(config, "clang 14.0.6", {ZLIB: "a" * 64})
+    record_proof(config, "round 3", {ZLIB: "c" * 64})
+    assert recorded_proofs(config) == {
+        "round 3": {ZLIB: "c" * 64, BASH: "b" * 64},
+        "clang 14.0.6": {ZLIB: "a" * 64},
+    }
+
+
+def test_a_record_that_cannot_be_read_is_not_overwritten(config: Config) -> None:
+    (config.recipes / "proofs.toml").write_text("[round")
+    with pytest.raises(RecipeError, match=r"cannot read recipes/proofs\.toml"):
+        record_proof(config, "round 3", {ZLIB: "a" * 64})
+
+
+def test_a_proof_about_an_older_package_is_not_taken_for_one_about_this(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mere_helpers.reading.evidence.load_config", lambda: config)
+    update(config, Digests({}, {ZLIB: "a" * 64, BASH: "b" * 64}))
+    record_proof(config, "round 3", {ZLIB: "a" * 64, BASH: "c" * 64})
+    record_proof(config, "clang 14.0.6", {ZLIB: "a" * 64, "cross/gcc": "d" * 64})
+    table = proofs()
+    assert table.columns == ("package", "published", "round 3", "clang 14.0.6")
+    assert table.rows == (
+        ("cross/gcc", "", "", "d" * 16),
+        ("bash", "b" * 16, "an older package", ""),
+        ("zlib", "a" * 16, "equal", "equal"),
+    )
+    assert table.note == "Equal, of 2: round 3 1, clang 14.0.6 1."
+
+
+def test_what_the_checkout_records_is_about_its_packages() -> None:
+    config = load_config()
+    packages = recorded_digests(config).packages
+    found = recorded_proofs(config)
+    older = {name for name, proof in found.items() if packages.items() - proof.items()}
+    if older or not found:
+        names = ", ".join(sorted(older)) or "none at all"
+        pytest.skip(f"proofs that are not about all packages as they are now: {names}")
