@@ -36,6 +36,10 @@ class Config:
         Compilers that may run at once, over all builds together.
     budget_s : float or None
         Seconds after which no new build is started; ``None`` is no limit.
+    substitutes : str or None
+        A folder or URL with finished builds of someone else, taken in place of building.
+    substitutes_key : str
+        The public key that must have signed them, in base64.
     compilers : tuple of str, or None
         The C and the C++ compiler of the host that start it all, by name; ``None`` is gcc and g++.
     """
@@ -47,6 +51,8 @@ class Config:
     offline: bool = False
     jobs: int = 1
     budget_s: float | None = None
+    substitutes: str | None = None
+    substitutes_key: str = ""
     compilers: tuple[str, str] | None = None
 
     @property
@@ -73,7 +79,7 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
     environment : mapping, optional
         Used instead of ``os.environ``. It may hold ``MERE_CHECKOUT``, ``MERE_STORE`` (default: ``mere`` in the user's
         cache folder), ``MERE_SOURCES``, ``MERE_MIRRORS`` (separated by spaces), ``MERE_OFFLINE`` (0 or 1),
-        ``MERE_JOBS`` and ``MERE_BUDGET`` (seconds).
+        ``MERE_JOBS``, ``MERE_BUDGET`` (seconds), ``MERE_SUBSTITUTES`` and ``MERE_SUBSTITUTES_KEY``.
 
     Raises
     ------
@@ -99,6 +105,8 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
         offline=_switch(env, "MERE_OFFLINE"),
         jobs=int(_number(env, "MERE_JOBS", minimum=1, whole=True) or os.cpu_count() or 1),
         budget_s=_number(env, "MERE_BUDGET", minimum=0),
+        substitutes=env.get("MERE_SUBSTITUTES") or None,
+        substitutes_key=env.get("MERE_SUBSTITUTES_KEY", ""),
     )
 
 

@@ -116,6 +116,10 @@ def deadline(config: Config) -> float | None:
     return min(ends, default=None)
 
 
+def _obtain(builder: Builder, build: Build) -> Entry:
+    return build.store.take(build.id, build.key) or builder(build)
+
+
 def _key(plan: Plan, id: str, done: Mapping[str, Entry]) -> str:
     return plan.key(id, {needed: done[needed].output_digest for needed in plan.dependencies(id)})
 
@@ -217,7 +221,7 @@ class _Run:
         }
         build = Build(self.config, self.store, self.plan, id, key, inputs, dependencies, self._open_jobserver())
         started = time.time()
-        self.running[executor.submit(self.builders[recipe.stage], build)] = (id, key, started)
+        self.running[executor.submit(_obtain, self.builders[recipe.stage], build)] = (id, key, started)
         self._tell("started", id)
 
     def _open_jobserver(self) -> Jobserver:

@@ -16,7 +16,8 @@ from ..containers.layers import remove_layers
 from ..errors import MereError
 from ..machine.host import open_path
 from ..recipes.plan import Plan
-from ..report import Table
+from ..report import Table, Text
+from ..storage.substitutes import export
 from ..storage.tree import remove_tree
 from . import proofs, vocabulary
 from .wanted import PUBLISHED
@@ -27,7 +28,7 @@ OUT_OF_TIME = 75
 #: What we put into a store, sources aside.
 _CONTENTS = (
     *("apt", "book.jsonl", "entries", "failed", "key", "latest", "layers"),
-    *("locks", "logs", "repositories", "runs", "systems", "work"),
+    *("locks", "logs", "repositories", "runs", "substitutes.key", "systems", "work"),
 )
 
 
@@ -73,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     log.add_argument("-n", "--lines", type=int, default=40, help="how many of the last lines (default: %(default)s)")
     clean = word("clean", _clean, "remove what was built; the sources stay")
     clean.add_argument("--sources", action="store_true", help="remove the sources, too")
+    pack = word("export", _export, "pack what is built, for others to take in place of building")
+    pack.add_argument("folder", type=Path, metavar="FOLDER", help="where the packed builds go")
+    pack.add_argument("names", nargs="*", metavar="NAME", help="a recipe or a stage; everything by default")
     word("bench", _bench, "print what the recorded runs cost")
     _add_proofs(word)
     return parser
@@ -145,6 +149,15 @@ def _status(config: Config, options: argparse.Namespace) -> Table:
     entries = found(config, graph.order(), plan=graph)
     rows = tuple((id, "built" if id in entries else "missing") for id in graph.order())
     return Table(("build", "state"), rows, note=f"{len(entries)} of {len(rows)} are built")
+
+
+def _export(config: Config, options: argparse.Namespace) -> Text:
+    graph = Plan.from_recipes(config)
+    entries = found(config, vocabulary.ids_of(graph, options.names or [PUBLISHED]), plan=graph)
+    if not entries:
+        raise MereError("nothing of this is built yet", hint="python -m mere_helpers build")
+    public = export(config, entries.values(), options.folder)
+    return Text(f"{len(entries)} builds\nMERE_SUBSTITUTES={options.folder}\nMERE_SUBSTITUTES_KEY={public}")
 
 
 def _clean(config: Config, options: argparse.Namespace) -> None:
