@@ -39,7 +39,9 @@ def sh(room: Config, layers: Path | list[Path], script: str, **options: Any) -> 
 
 
 def left_over(room: Config) -> list[str]:
-    return [path.name for path in (room.store / "containers").glob("mere-*")]
+    """The folders of containers, and those that LXC makes elsewhere for their locks."""
+    above = room.store / "containers"
+    return [str(path) for folder in (above, Path(f"/run/lxc/lock{above}")) for path in folder.glob("mere-*")]
 
 
 def test_own_namespaces(room: Config, busybox: Path) -> None:

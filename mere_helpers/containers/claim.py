@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+import shutil
 import subprocess
 import threading
 from contextlib import suppress
@@ -19,6 +20,9 @@ _NUMBERS = itertools.count()
 
 #: How the name of a folder begins that is being removed.
 _GONE = "gone-"
+
+#: Here LXC, when root runs it, makes a folder for the lock of each container, and leaves it there.
+_LOCKS = Path("/run/lxc/lock")
 
 
 def claim(config: Config) -> tuple[Path, int]:
@@ -57,9 +61,11 @@ def release(config: Config, folder: Path, alive: int) -> None:
     It has lost its name when this returns. Its files, which may be ten thousands, go in the background; the lock
     is held until they are gone, so that whoever finds it free finishes the work.
     """
-    gone = folder if folder.name.startswith(_GONE) else folder.with_name(_GONE + folder.name)
+    name = folder.name.removeprefix(_GONE)
+    gone = folder.with_name(_GONE + name)
     try:
         folder.rename(gone)
+        shutil.rmtree(f"{_LOCKS}{folder.with_name(name)}", ignore_errors=True)
         command = mapped_root_command(config, ["nice", "rm", "-rf", gone], own=True)
         remover = subprocess.Popen(
             command,
@@ -99,7 +105,9 @@ def _remove_dead(config: Config, above: Path) -> None:
         if (folder / "conf").exists():
             # Its processes died with their maker; this is for the moment that may take.
             with suppress(OSError, subprocess.TimeoutExpired):
-                subprocess.run(["lxc-stop", "-k", "-P", folder, "-n", folder.name], capture_output=True, timeout=20)
+                command: list[str | Path] = ["lxc-stop", "-k", "-P", folder, "-n", folder.name]
+                environment = clean_environment(HOME=str(folder), XDG_RUNTIME_DIR=str(folder))
+                subprocess.run(command, capture_output=True, timeout=20, env=environment)
         forget(folder.name)
         release(config, folder, alive)
 
