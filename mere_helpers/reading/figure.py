@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config import Config
 from ..containers.container import Container
+from ..errors import ContainerError
 from ..storage.store import Entry
 
 _BAR, _EDGE = "#4878a8", "#16324f"
@@ -50,13 +51,21 @@ def cost_figure(entries: Mapping[str, Entry], caption: str) -> Figure:
 
 
 def container_seconds(config: Config, layers: Sequence[Path], count: int) -> list[float]:
-    """How long it takes to make a container, run ``true`` in it and take it down, in seconds, `count` times."""
+    """How long it takes to make a container, run ``true`` in it and take it down, in seconds, `count` times.
+
+    Raises
+    ------
+    ContainerError
+        A container could not be made, or ``true`` was not what ran in it.
+    """
     seconds = []
     for _ in range(count):
         began = time.perf_counter()
         with Container(config, layers) as container:
-            container.run(["true"])
+            ended = container.run(["true"])
         seconds.append(time.perf_counter() - began)
+        if ended.code:
+            raise ContainerError(f"true ended with status {ended.code} in a container")
     return seconds
 
 
