@@ -64,7 +64,9 @@ def apt(tmp_path: Path, etc: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             f'here={programs}; echo "${{0##*/}} $*" >> $here/calls\n'
             'case "$*" in\n'
             "  *update*) [ -e $here/down ] && { echo 'E: no route' >&2; exit 100; }\n"
-            f"            touch {tmp_path}/store/apt/lists/x_Sources;;\n"
+            f"            touch {tmp_path}/store/apt/lists/x_Sources\n"
+            f"            cd {tmp_path}/store/apt/packages/lists 2>/dev/null && touch x_Packages;;\n"
+            "  *dumpavail*) echo 'Package: m4';;\n"
             "  *showsrc*) cat $here/showsrc;;\n"
             '  *source*) for word; do :; done; cat "$here/uris-$word" 2>/dev/null || exit 100;;\n'
             "esac\n"
@@ -175,6 +177,22 @@ def test_why_it_is_not_available(tmp_path: Path, etc: Path, apt: Path, monkeypat
         mirror(tmp_path, etc).lookup("m4=1", PIN)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert mirror(tmp_path, etc).unavailable == "this host has no apt"
+
+
+def test_the_index_of_packages_is_kept_apart_from_that_of_sources(tmp_path: Path, etc: Path, apt: Path) -> None:
+    config = Config(checkout=tmp_path, store=tmp_path / "store", sources=tmp_path)
+    packages = DebianMirror(config, etc=etc, kind="deb", suites=("trixie",))
+    assert [packages.ask("apt-cache", "dumpavail") for _ in range(2)] == ["Package: m4\n"] * 2
+    assert updates(apt) == 1
+    entries = (tmp_path / "store/apt/packages/mere.sources").read_text()
+    assert entries.startswith("Types: deb\n") and entries.count("Suites: ") == 1 and "Suites: trixie\n" in entries
+    assert not (tmp_path / "store/apt/mere.sources").exists()
+
+
+def test_without_an_index_nothing_is_answered(tmp_path: Path, etc: Path, apt: Path) -> None:
+    (apt / "down").touch()
+    with pytest.raises(SourceError, match="no index: no route"):
+        mirror(tmp_path, etc).ask("apt-cache", "dumpavail")
 
 
 def test_state_is_not_for_others_to_write(tmp_path: Path, etc: Path, apt: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -52,16 +52,16 @@ def machine_archives(etc: Path = Path("/etc/apt")) -> list[Archive]:
     return sorted(found, key=lambda found: (not found.signed_by, "debian" not in found.address.rsplit("/", 1)[-1]))
 
 
-def deb822_entries(archives: list[Archive]) -> str:
-    """The ``deb-src`` entries for `SUITES`, in apt's deb822 format."""
+def deb822_entries(archives: list[Archive], kind: str = "deb-src", suites: Sequence[str] = SUITES) -> str:
+    """The entries for these suites, in apt's deb822 format; `kind` is ``deb-src`` or ``deb``."""
     main = next((archive for archive in archives if not archive.security), None)
     security = next((archive for archive in archives if archive.security), None)
     entries = []
-    for suite in SUITES:
+    for suite in suites:
         archive = security if suite.endswith("-security") else main
         if archive is not None:
             entries.append(
-                f"Types: deb-src\nURIs: {archive.address}\nSuites: {suite}\nComponents: main\n"
+                f"Types: {kind}\nURIs: {archive.address}\nSuites: {suite}\nComponents: main\n"
                 f"Signed-By: {archive.signed_by or KEYRING}\n"
             )
     return "\n".join(entries)

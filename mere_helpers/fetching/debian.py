@@ -1,4 +1,4 @@
-"""Debian's source packages, found by sha256 in Debian's signed index, with the machine's own apt and private apt state.
+"""Debian's packages, found in Debian's signed index, with the machine's own apt and private apt state.
 
 The machine's apt knows where its Debian archive is and how to get there (proxies, mirror lists, certificates). Its
 entry is read, never changed; the index of several suites is kept beside our store, so no root is needed and
@@ -19,10 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 from ..config import Config, clean_environment
 from ..errors import SourceError
-from .apt_entries import KEYRING, deb822_entries, machine_archives
+from .apt_entries import KEYRING, SUITES, deb822_entries, machine_archives
 
 #: Age in seconds after which the index is fetched again before it is used.
 STALE = 24 * 3600
@@ -35,7 +36,7 @@ _URI = re.compile(r"^'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})$", re.MULTILINE
 
 @dataclass(frozen=True)
 class DebianFile:
-    """One file of a Debian source package, as the signed index describes it; `size` is in bytes."""
+    """One file of Debian's archive, as the signed index describes it; `size` is in bytes."""
 
     address: str
     name: str
@@ -45,7 +46,7 @@ class DebianFile:
 
 @dataclass
 class DebianMirror:
-    """Debian's source archive, seen through private apt state in the store.
+    """Debian's archive, seen through private apt state in the store.
 
     Parameters
     ----------
@@ -53,17 +54,24 @@ class DebianMirror:
         Its `store` holds the state, in ``apt/``.
     etc : Path, optional
         The folder of the machine's apt configuration.
+    kind : str, optional
+        Which index: of source packages (``deb-src``) or of packages as they are installed (``deb``).
+    suites : tuple of str, optional
+        Debian's releases and their parts.
     """
 
     config: Config
     etc: Path = Path("/etc/apt")
+    kind: Literal["deb-src", "deb"] = "deb-src"
+    suites: tuple[str, ...] = SUITES
     _found: dict[str, list[DebianFile]] = field(default_factory=dict, init=False, repr=False)
     _asked: bool = field(default=False, init=False, repr=False)
 
     @property
     def state(self) -> Path:
         """The folder of our own apt state."""
-        return self.config.store / "apt"
+        apt = self.config.store / "apt"
+        return apt if self.kind == "deb-src" else apt / "packages"
 
     @property
     def unavailable(self) -> str:
@@ -107,8 +115,24 @@ class DebianMirror:
             raise SourceError("not in the index, in no version" if self._indexed() else self._problem())
         return found
 
+    def ask(self, program: str, *arguments: str) -> str:
+        """What ``apt-cache`` or ``apt-get`` answers from the index, which is fetched first where ours is old.
+
+        Raises
+        ------
+        SourceError
+            Debian cannot be asked; the message is one short line.
+        """
+        if reason := self.unavailable:
+            raise SourceError(reason)
+        with self._lock():
+            self._update(older_than=STALE)
+            if not self._indexed():
+                raise SourceError(self._problem())
+            return self._apt(program, *arguments).stdout
+
     def download(self, file: DebianFile, target: Path) -> None:
-        """Bring a file that `lookup` found to `target`, unverified, through apt's proxies and mirror lists.
+        """Bring a file that the index names to `target`, unverified, through apt's proxies and mirror lists.
 
         Raises
         ------
@@ -163,7 +187,7 @@ class DebianMirror:
 
     def _configure(self) -> str:
         """Write the private configuration; return the text of the entries."""
-        entries = deb822_entries(machine_archives(self.etc))
+        entries = deb822_entries(machine_archives(self.etc), self.kind, self.suites)
         (self.state / "lists/partial").mkdir(parents=True, exist_ok=True)
         _write_if_changed(self.state / "mere.sources", entries)
         # The machine's own hooks are cleared: they would clean or announce the system's lists, which we never touch.
@@ -171,6 +195,8 @@ class DebianMirror:
             self.state / "apt.conf",
             f'Dir::State "{self.state}";\n'
             f'Dir::State::lists "{self.state}/lists";\n'
+            # What is installed on this machine has no part in the answers.
+            'Dir::State::status "/dev/null";\n'
             f'Dir::Cache "{self.state}/cache";\n'
             f'Dir::Etc::sourcelist "{self.state}/mere.sources";\n'
             'Dir::Etc::sourceparts "/nonexistent";\n'
@@ -193,7 +219,7 @@ class DebianMirror:
         )
 
     def _indexed(self) -> bool:
-        return any((self.state / "lists").glob("*_Sources*"))
+        return any((self.state / "lists").glob("*_Sources*" if self.kind == "deb-src" else "*_Packages*"))
 
     def _problem(self) -> str:
         log = self.state / "update.log"

@@ -89,6 +89,12 @@ def _add_proofs(word: Callable[..., argparse.ArgumentParser]) -> None:
         "compare with the recorded sums of sources and packages",
     )
     sums.add_argument("--update", action="store_true", help="record them anew, and say what has changed")
+    usual = word(
+        "usual",
+        lambda config, options: proofs.usual(config, renew=options.update),
+        "compare what is recorded about Debian's usual packages with Debian's archive",
+    )
+    usual.add_argument("--update", action="store_true", help="record it anew, and say what has changed")
     rebuild = word(
         "rebuild",
         lambda config, options: proofs.rebuild(config, options.file),

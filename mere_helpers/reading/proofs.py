@@ -1,4 +1,4 @@
-"""The commands that prove something about the published packages; each may take as long as the bootstrap."""
+"""The commands that prove something, or renew what is recorded; some of them take as long as the bootstrap."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..building.builders import installer
 from ..building.jobserver import Jobserver
 from ..config import Config
 from ..errors import BuildError, MereError
+from ..fetching import usual as usual_packages
 from ..proving.digests import check, recorded_digests, update
 from ..proving.record import record_proof
 from ..proving.reproduce import reproduce
@@ -31,6 +32,15 @@ def digests(config: Config, *, renew: bool = False) -> Text:
     if not renew:
         return evidence.digests()
     return Text("\n".join(update(config, published_digests(config))) or "nothing has changed")
+
+
+def usual(config: Config, *, renew: bool = False) -> Text:
+    """Compare ``book/usual-packages.toml`` with Debian's archive of today, or write it and say what has changed."""
+    found = usual_packages.found(config)
+    changed = usual_packages.changes(usual_packages.recorded(config), found)
+    if renew:
+        usual_packages.update(config, found)
+    return Text("\n".join(changed) or "nothing has changed")
 
 
 def rebuild(config: Config, file: Path) -> Table:
