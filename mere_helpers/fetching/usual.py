@@ -38,7 +38,7 @@ _HEAD = f"""\
 # Written by `python -m mere_helpers usual --update`; without --update it says what is different today.
 """
 
-#: Debian has no sysklogd any more. The one package of today that brings a syslogd is counted as it, once.
+#: The release has no sysklogd. Its nearest relative there, the syslogd of inetutils, is counted as it, and only as it.
 _COUNTED_AS = {"inetutils-syslogd": "sysklogd"}
 
 #: Sections of packages that bring no commands.
