@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -15,6 +17,10 @@ _PROCESSES, _OPEN_FILES = 8192, 4096
 
 #: The part of the machine's memory that one container may use.
 _MEMORY_PART = 0.9
+
+
+#: Seconds to wait for processes that were killed.
+_PATIENCE = 2.0
 
 
 class Limits:
@@ -94,9 +100,15 @@ class Limits:
 
 def forget(name: str) -> None:
     """Remove the groups of the container `name`, also LXC's own if it was killed, as far as we may."""
-    ours = (base / name for base in _bases())
-    for group in (*ours, *_CGROUPS.glob(f"lxc.*.{name}"), *_CGROUPS.glob(f"*/lxc.*.{name}")):
-        _remove(group)
+    until = time.monotonic() + _PATIENCE
+    while True:
+        groups = [base / name for base in _bases()]
+        groups += [*_CGROUPS.glob(f"lxc.*.{name}"), *_CGROUPS.glob(f"*/lxc.*.{name}")]
+        busy = [group for group in groups if not _remove(group)]
+        # Processes that were killed hold their group until the kernel has cleared them away.
+        if not busy or time.monotonic() > until:
+            return
+        time.sleep(0.02)
 
 
 def _bases() -> list[Path]:
@@ -113,9 +125,14 @@ def _bases() -> list[Path]:
     return [base for base in found if os.access(base, os.W_OK)]
 
 
-def _remove(group: Path) -> None:
-    with suppress(OSError):
+def _remove(group: Path) -> bool:
+    """False if somebody is still in the group; what is not ours to remove stays, and is nobody's fault."""
+    gone = True
+    try:
         for below in group.iterdir():
             if below.is_dir():
-                _remove(below)
+                gone &= _remove(below)
         group.rmdir()
+    except OSError as error:
+        return gone and error.errno != errno.EBUSY
+    return gone
