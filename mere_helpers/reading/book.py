@@ -16,7 +16,7 @@ from typing import Any
 from ..building.schedule import found
 from ..config import Config
 from ..errors import BuildError, MereError
-from ..recipes.plan import ROUNDS, Plan
+from ..recipes.plan import Plan
 from .bench import record_book
 from .wanted import PUBLISHED, ids_of
 
@@ -155,10 +155,8 @@ def _used(source: str) -> Iterator[str]:
                 yield "temptools"
         elif "contents" in words:
             yield from _texts(call.args[0])
-        elif words and words[0] in ("install", "repository", "tamper", "digests", "provenance"):
+        elif words and words[0] in ("install", "repository", "tamper", "verdict", "digests", "provenance"):
             yield PUBLISHED
-        elif "verdict" in words:
-            yield ROUNDS[1]
         for option in call.keywords:
             if option.arg in ("tools", "inside"):
                 yield from (PUBLISHED if name == "system" else name for name in _texts(option.value))

@@ -128,20 +128,10 @@ def _open(config: Config, options: argparse.Namespace) -> None:
 
 def _build(config: Config, options: argparse.Namespace) -> Table:
     vocabulary.check_host()
-    vocabulary.fetch(*_closure(config, options.names))
-    return vocabulary.build(*_all_or(config, options.names))
-
-
-def _all_or(config: Config, names: Sequence[str]) -> list[str]:
-    if names:
-        return list(names)
     graph = Plan.from_recipes(config)
-    return list(graph.closure(vocabulary.ids_of(graph, [PUBLISHED])))
-
-
-def _closure(config: Config, names: Sequence[str]) -> list[str]:
-    graph = Plan.from_recipes(config)
-    return list(graph.closure(vocabulary.ids_of(graph, names or [PUBLISHED])))
+    needed = graph.closure(vocabulary.ids_of(graph, options.names or [PUBLISHED]))
+    vocabulary.fetch(*needed)
+    return vocabulary.build(*(options.names or needed))
 
 
 def _run(config: Config, options: argparse.Namespace) -> None:

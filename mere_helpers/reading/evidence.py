@@ -11,7 +11,7 @@ from ..building.comparison import payload_digest
 from ..building.jobserver import Jobserver
 from ..config import load_config
 from ..errors import BuildError
-from ..proving.digests import check, recorded_digests
+from ..proving.digests import check, digests_of, recorded_digests
 from ..proving.provenance import published_packages, statements
 from ..proving.record import recorded_proofs
 from ..recipes.plan import ROUNDS, Plan
@@ -60,7 +60,7 @@ def verdict() -> Table:
         for id in ids
         for package in graph.recipes[id].packages
     ]
-    published = {name: output.sha256 for id in ids for name, output in entries[id].outputs.items()}
+    published = digests_of((), (entries[id] for id in ids)).packages
     with ThreadPoolExecutor(config.jobs) as threads:
         first = list(threads.map(payload_digest, (file for _, file, _ in files)))
         second = list(threads.map(payload_digest, (file for _, _, file in files)))

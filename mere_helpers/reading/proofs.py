@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +15,13 @@ from ..building.jobserver import Jobserver
 from ..config import Config
 from ..errors import BuildError, MereError
 from ..fetching import usual as usual_packages
-from ..proving.digests import check, recorded_digests, update
+from ..proving.digests import check, digests_of, recorded_digests, update
 from ..proving.record import record_proof
 from ..proving.reproduce import reproduce
 from ..proving.variation import VARIED, vary
 from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import load_recipe
 from ..report import Table, Text
-from ..storage.store import Entry
 from . import evidence
 from .wanted import built, ids_of, published_digests
 
@@ -64,7 +63,7 @@ def confirm(config: Config) -> Table:
     ids = ids_of(graph, ["confirm"])
     entries = built(config, graph, ids)
     others = [id for id in ids if entries[id].output_digest != entries[str(graph.reference(id))].output_digest]
-    record_proof(config, "round 3", _sums(entries[id] for id in ids if id not in others))
+    record_proof(config, "round 3", digests_of((), (entries[id] for id in ids if id not in others)).packages)
     note = f"{len(ids) - len(others)} of {len(ids)} are equal in every byte"
     if others:
         raise BuildError(f"{note}; not so {', '.join(others)}")
@@ -93,7 +92,7 @@ def elsewhere(config: Config, names: Sequence[str]) -> Table:
                     wrong.append(f"{again[future]}: {error}")
                     print(f"not equal  {again[future]}", file=sys.stderr, flush=True)
                 else:
-                    equal |= _sums([entries[again[future]]])
+                    equal |= digests_of((), [entries[again[future]]]).packages
                     print(f"equal  {again[future]}", file=sys.stderr, flush=True)
         except BaseException:
             # Ctrl-C, mostly. The builds notice the event and tear down what they started.
@@ -130,7 +129,3 @@ def chain(config: Config, cc: str, cxx: str) -> Table:
     record_proof(config, name, {**found.packages, "cross/gcc": ours})
     rows = tuple(sorted(found.packages.items()))
     return Table(("package", "sha256"), rows, note=f"{len(rows)} packages, all as recorded, from {name}.")
-
-
-def _sums(entries: Iterable[Entry]) -> dict[str, str]:
-    return {name: output.sha256 for entry in entries for name, output in entry.outputs.items()}

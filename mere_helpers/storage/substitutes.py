@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterable
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -57,8 +58,8 @@ class Substitutes:
         if about is None:
             return False
         archive = folder / "archive"
-        with disk_trouble(), open(archive, "wb") as target:
-            shutil.copyfileobj(self._open(f"{key}.tar.zst"), target, 1 << 20)
+        with open(archive, "wb") as target, closing(self._open(f"{key}.tar.zst")) as packed:
+            shutil.copyfileobj(packed, target, 1 << 20)
         with open(archive, "rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != about["sha256"]:
@@ -67,11 +68,10 @@ class Substitutes:
                 f"found {found}",
                 hint=_UNSET,
             )
-        with disk_trouble():
-            process = subprocess.Popen(["zstd", "-dcq", archive], stdout=subprocess.PIPE)
-            with process, tarfile.open(fileobj=process.stdout, mode="r|") as members:
-                members.extractall(folder, filter="tar")
-            archive.unlink()
+        process = subprocess.Popen(["zstd", "-dcq", archive], stdout=subprocess.PIPE)
+        with process, tarfile.open(fileobj=process.stdout, mode="r|") as members:
+            members.extractall(folder, filter="tar")
+        archive.unlink()
         return True
 
     @cached_property
