@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from mere_helpers.reading.bench import covered, peak
+from pathlib import Path
+
+import pytest
+
+from mere_helpers.config import Config
+from mere_helpers.errors import ContainerError
+from mere_helpers.reading.bench import container_seconds, covered, peak
+
+pytest_plugins = ("tests.rooms",)
 
 
 def test_time_in_which_anything_ran() -> None:
@@ -19,3 +27,12 @@ def test_memory_of_builds_side_by_side() -> None:
     ]
     assert peak(measures) == 15
     assert peak([]) == 0
+
+
+@pytest.mark.containers
+def test_containers_that_do_nothing_are_not_counted(room: Config, busybox: Path) -> None:
+    assert len(container_seconds(room, [busybox], 2)) == 2
+    hollow = room.checkout / "hollow"
+    hollow.mkdir()
+    with pytest.raises(ContainerError, match="true ended with status"):
+        container_seconds(room, [hollow], 2)

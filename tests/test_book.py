@@ -121,7 +121,7 @@ def test_needs_are_read_from_the_cells(tmp_path: Path, cell: str, ids: set[str])
 
 def test_stages_are_needed_whole(tmp_path: Path) -> None:
     path = tmp_path / "chapter.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell('figure("cross")\nfigure("containers", count=2)')]), path)
+    nbformat.write(new_notebook(cells=[new_code_cell('build("cross")\nfigure("containers", count=2)')]), path)
     ids = book.needs(Plan.from_recipes(load_config()), path)
     assert {"cross/gcc", "temptools/adjust"} <= set(ids)
     assert not any(id.startswith("packages/") for id in ids)

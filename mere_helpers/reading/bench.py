@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from ..building.schedule import found
 from ..config import Config
+from ..containers.container import Container
+from ..errors import ContainerError
 from ..recipes.plan import Plan
 from ..report import Table, size
 from ..storage.store import Entry
-from .figure import container_seconds
 from .wanted import layers_of
 
 #: Containers that are made for the median.
@@ -56,6 +59,25 @@ def _use_rows(what: str, measures: Sequence[dict[str, float]], cores: int) -> li
         (f"{what}: processor time", f"{cpu:,.0f} s"),
         (f"{what}: wall ÷ (processor time ÷ {cores} cores)", f"{wall / (cpu / cores):.2f}"),
     ]
+
+
+def container_seconds(config: Config, layers: Sequence[Path], count: int) -> list[float]:
+    """How long it takes to make a container, run ``true`` in it and take it down, in seconds, `count` times.
+
+    Raises
+    ------
+    ContainerError
+        A container could not be made, or ``true`` was not what ran in it.
+    """
+    seconds = []
+    for _ in range(count):
+        began = time.perf_counter()
+        with Container(config, layers) as container:
+            ended = container.run(["true"])
+        seconds.append(time.perf_counter() - began)
+        if ended.code:
+            raise ContainerError(f"true ended with status {ended.code} in a container")
+    return seconds
 
 
 def covered(spans: Iterable[tuple[float, float]]) -> float:

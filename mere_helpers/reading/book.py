@@ -18,13 +18,16 @@ from ..config import Config
 from ..errors import BuildError, MereError
 from ..recipes.plan import Plan
 from .bench import record_book
-from .wanted import PUBLISHED, ids_of
+from .wanted import PUBLISHED, ids_of, sizes
 
 #: What every committed notebook says about its kernel, whichever machine ran it.
 _KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+
+#: What a picture is drawn from, if not from the recipes and the recorded run alone.
+_PICTURES = {"containers": "temptools", "sizes": PUBLISHED, "growth": PUBLISHED}
 
 #: Cell tags that mean something; all others are dropped.
 _TAGS = {"nbval-ignore-output", "nbval-skip", "hide-input", "remove-input"}
@@ -143,16 +146,32 @@ def missing(config: Config, graph: Plan, notebook: Path) -> list[str]:
     return [id for id in graph.closure(wanted) if id not in present]
 
 
+def growth(config: Config) -> list[tuple[str, int, int]]:
+    """For each chapter that adds packages: its name, how many there are at its end, and the bytes that they take."""
+    graph = Plan.from_recipes(config)
+    taken = sizes(config)[2]
+    present: set[str] = set()
+    steps = []
+    for path in chapters(config):
+        before = len(present)
+        present |= {id for id in graph.closure(needs(graph, path)) if id.startswith(f"{ROUNDS[0]}/")}
+        if len(present) > before:
+            recipes = [graph.recipes[id] for id in present]
+            count = sum(len(recipe.packages) for recipe in recipes)
+            steps.append((path.stem.partition("-")[2].replace("-", " "), count, sum(taken[r.name] for r in recipes)))
+    return steps
+
+
 def _used(source: str) -> Iterator[str]:
     """The names in calls such as ``build("musl")`` and ``run("make -v", tools="cross/make")``."""
     for call in ast.walk(ast.parse(source)):
         if not isinstance(call, ast.Call):
             continue
         words = [node.id for node in (call.func, *call.args[:1]) if isinstance(node, ast.Name)]
-        if {"build", "compare", "figure"} & set(words):
-            yield from (name for value in call.args for name in _texts(value) if name != "containers")
-            if "containers" in [name for value in call.args for name in _texts(value)]:
-                yield "temptools"
+        if {"build", "compare"} & set(words):
+            yield from (name for value in call.args for name in _texts(value))
+        elif "figure" in words:
+            yield from (_PICTURES[name] for value in call.args for name in _texts(value) if name in _PICTURES)
         elif "contents" in words:
             yield from _texts(call.args[0])
         elif words and words[0] in ("install", "repository", "tamper", "verdict", "digests", "provenance"):

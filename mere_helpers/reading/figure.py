@@ -1,101 +1,104 @@
-"""Pictures of what a run cost, drawn from the measurements that the store keeps with every build."""
+"""Pictures for the book: drawn without a front end, in the colours of the page that shows them, with a text for those
+who cannot see them."""
 
 from __future__ import annotations
 
 import io
-import time
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from html import escape
 from typing import Any
 
-from ..config import Config
-from ..containers.container import Container
-from ..errors import ContainerError
-from ..storage.store import Entry
+#: Colours that can be seen on a light page and on a dark one.
+BLUE, RED, GREY = "#4a86c0", "#d0574b", "#8a8f98"
 
-_BAR, _EDGE = "#4878a8", "#16324f"
+#: Stands for the colour of the page's text.
+_INK = "#010203"
+
+#: Inches. As narrow as this, letters keep their size on a phone.
+_WIDTH = 4.6
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mere",
+    "text.color": _INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with a caption. Only the caption is compared when the book is checked; measurements differ."""
+    """A picture.
+
+    Attributes
+    ----------
+    caption : str
+        What it shows.
+    text : str
+        What can be seen on it, for those who cannot.
+    svg : str
+        The picture, for pages; empty where it would differ from machine to machine and so cannot be compared.
+    png : bytes
+        The picture, for paper.
+    """
 
     caption: str
+    text: str
+    svg: str = field(repr=False)
     png: bytes = field(repr=False)
 
     def __repr__(self) -> str:
-        return f"figure: {self.caption}"
+        return f"figure: {self.caption}. {self.text}"
+
+    def _repr_html_(self) -> str | None:
+        if not self.svg:
+            return None
+        return f'<figure class="mere">{self.svg}<figcaption>{escape(self.caption)}</figcaption></figure>'
 
     def _repr_png_(self) -> bytes:
         return self.png
 
 
-def cost_figure(entries: Mapping[str, Entry], caption: str) -> Figure:
-    """One bar a build: processor time, the dearest first.
+def drawn(draw: Callable[[Any], None], *, height: float, caption: str, text: str, compared: bool = True) -> Figure:
+    """Let `draw` fill a matplotlib figure, and make a `Figure` of it.
 
     Parameters
     ----------
-    entries : mapping of str to Entry
-        By id.
-    caption : str
-        What these builds have in common.
+    draw : callable
+        Gets the figure.
+    height : float
+        In inches.
+    caption, text : str
+        See `Figure`.
+    compared : bool, optional
+        Whether the picture is the same on every machine.
     """
-    costs = sorted((entry.measures.get("cpu_s", 0.0), id) for id, entry in entries.items())
-    figure, axes = _axes(height=0.8 + 0.24 * len(costs))
-    bars = axes.barh([id.partition("/")[2] for _, id in costs], [cost for cost, _ in costs], color=_BAR)
-    axes.bar_label(bars, fmt=lambda value: f"{value:,.0f} s", padding=3, fontsize=8)
-    axes.set_xlabel("processor time in seconds")
-    axes.margins(x=0.12)
-    return _drawn(figure, caption)
-
-
-def container_seconds(config: Config, layers: Sequence[Path], count: int) -> list[float]:
-    """How long it takes to make a container, run ``true`` in it and take it down, in seconds, `count` times.
-
-    Raises
-    ------
-    ContainerError
-        A container could not be made, or ``true`` was not what ran in it.
-    """
-    seconds = []
-    for _ in range(count):
-        began = time.perf_counter()
-        with Container(config, layers) as container:
-            ended = container.run(["true"])
-        seconds.append(time.perf_counter() - began)
-        if ended.code:
-            raise ContainerError(f"true ended with status {ended.code} in a container")
-    return seconds
-
-
-def container_figure(seconds: Sequence[float]) -> Figure:
-    """How the times of containers, in seconds, are spread."""
-    ordered = sorted(seconds)
-    median = ordered[len(ordered) // 2]
-    figure, axes = _axes(height=2.4)
-    axes.hist([1000 * value for value in ordered], bins=30, color=_BAR, edgecolor="white")
-    axes.axvline(1000 * median, color=_EDGE, linewidth=1)
-    note = f" median {1000 * median:.0f} ms"
-    axes.annotate(note, (1000 * median, 0.9), xycoords=("data", "axes fraction"), fontsize=8)
-    axes.set_xlabel("milliseconds from nothing to nothing")
-    axes.set_ylabel("containers")
-    return _drawn(figure, f"{len(ordered)} containers, one after another")
-
-
-def _axes(height: float) -> tuple[Any, Any]:
     # The Figure class itself, and not pyplot: no global state, no window, no front end asked.
+    from matplotlib import rc_context
     from matplotlib.figure import Figure as Canvas
 
-    figure = Canvas(figsize=(7.2, height), dpi=110, layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    axes.xaxis.label.set_fontsize(9)
-    return figure, axes
+    with rc_context(_STYLE):
+        canvas = Canvas(figsize=(_WIDTH, height), layout="constrained")
+        draw(canvas)
+        for axes in canvas.axes:
+            axes.set_facecolor("none")
+            axes.spines[["top", "right"]].set_visible(False)
+        svg, png = io.StringIO(), io.BytesIO()
+        if compared:
+            canvas.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        canvas.savefig(png, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    return Figure(caption, text, _inline(svg.getvalue(), text), png.getvalue())
 
 
-def _drawn(figure: Any, caption: str) -> Figure:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return Figure(caption, buffer.getvalue())
+def _inline(svg: str, text: str) -> str:
+    """Only the element itself, as wide as there is room, in the colour of the text around it."""
+    svg = svg[svg.index("<svg") :] if svg else ""
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(text)}" ', 1)
+    return svg.replace(_INK, "currentColor").strip()

@@ -19,14 +19,18 @@ from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import Recipe, function_text, load_recipe, load_recipes
 from ..report import Table, Text, size
 from ..storage.store import Entry, Store
-from . import desk, live, wanted
-from .figure import Figure, container_figure, container_seconds, cost_figure
+from . import charts, desk, live, wanted
+from .bench import container_seconds
+from .book import growth
+from .figure import Figure
+from .recorded import recorded_run
 from .wanted import built, ids_of, layers_of
 
 __all__ = [
     "build",
     "check_host",
     "contents",
+    "cost",
     "expect_error",
     "fetch",
     "figure",
@@ -224,15 +228,51 @@ def workarounds() -> Table:
     return Table(("recipe", "program", "what we do about it"), tuple(sorted(rows)))
 
 
-def figure(*names: str, count: int = 100) -> Figure:
-    """What builds or a whole stage cost, as a picture; or the times of `count` ``containers``."""
+def cost(*names: str) -> Table:
+    """What builds or whole stages cost in the run that this book tells of: see ``book/run.json``.
+
+    The SBU is the unit of Linux From Scratch: the time that the first binutils takes, here in processor time.
+    """
     config = load_config()
-    if names == ("containers",):
-        return container_figure(container_seconds(config, layers_of(config, "temptools"), count))
+    run = recorded_run(config)
     graph = Plan.from_recipes(config)
-    chosen = ids_of(graph, names)
-    entries = built(config, graph, chosen)
-    return cost_figure({id: entries[id] for id in chosen}, f"processor time of {', '.join(names)}")
+    ids = ids_of(graph, names)
+    rows = [(id, run.cpu_s([id]), run.builds[id].peak_bytes) for id in ids]
+    if len(rows) > 1:
+        rows.append(("in all", run.cpu_s(ids), max(run.builds[id].peak_bytes for id in ids)))
+    return Table(
+        ("build", "processor seconds", "SBU", "memory"),
+        tuple((id, f"{cpu_s:,.0f}", f"{cpu_s / run.unit_s:.1f}", size(peak)) for id, cpu_s, peak in rows),
+    )
+
+
+def figure(*names: str, count: int = 100) -> Figure:
+    """A picture: what builds or a whole stage cost, or one of those below.
+
+    Parameters
+    ----------
+    *names : str
+        Builds or a stage: their processor time, from ``book/run.json``. Or, alone, ``timeline``: that whole run;
+        ``memory``: what it held; ``graph``: the packages and what they need; ``sizes``: sources, packages and what they
+        take when installed; ``growth``: the system, chapter by chapter; ``containers``: `count` of them, measured now.
+    """
+    config = load_config()
+    graph = Plan.from_recipes(config)
+    match names:
+        case ("containers",):
+            return charts.container_chart(container_seconds(config, layers_of(config, "temptools"), count))
+        case ("timeline",):
+            return charts.timeline_chart(recorded_run(config), graph)
+        case ("memory",):
+            return charts.memory_chart(recorded_run(config), graph.order(), "the whole run")
+        case ("graph",):
+            return charts.dependency_chart(graph, ids_of(graph, [ROUNDS[0]]))
+        case ("sizes",):
+            return charts.size_chart(*wanted.sizes(config))
+        case ("growth",):
+            return charts.growth_chart(growth(config))
+        case _:
+            return charts.cost_chart(recorded_run(config), ids_of(graph, names), ", ".join(names))
 
 
 def _recipes(config: Config, names: Sequence[str]) -> list[Recipe]:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from ..building import schedule
 from ..building.builders import installer, package_file
+from ..building.package_file import package_info
 from ..building.repository import TOOLS, Repository, install, publish
 from ..config import Config
 from ..containers.layers import compose
+from ..fetching.source import source_path
 from ..proving.digests import Digests, digests_of
 from ..proving.provenance import documents, published_packages
 from ..recipes.plan import ROUNDS, Plan
@@ -68,6 +70,18 @@ def installed(config: Config) -> tuple[Repository, Path]:
     """The repository, and a system on which all of its packages are installed."""
     repository, layers = _published(config, Plan.from_recipes(config))
     return repository, install(config, repository, sorted(repository.files), layers)
+
+
+def sizes(config: Config) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """Bytes by the name of the recipe: of its sources, of its packages, and of what these take when installed."""
+    graph = Plan.from_recipes(config)
+    fetched, packed, taken = {}, {}, {}
+    for entry in published_entries(config):
+        recipe = graph.recipes[entry.id]
+        fetched[recipe.name] = sum(source_path(config, source).stat().st_size for source in recipe.sources)
+        packed[recipe.name] = sum(output.size for output in entry.outputs.values())
+        taken[recipe.name] = sum(int(package_info(entry.tree / name)["size"][0]) for name in entry.outputs)
+    return fetched, packed, taken
 
 
 def _published(config: Config, graph: Plan) -> tuple[Repository, list[Path]]:

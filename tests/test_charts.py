@@ -1,0 +1,110 @@
+"""The pictures: their numbers are those of the recorded run, and they look the same on every machine."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+
+import pytest
+
+from mere_helpers.config import Config
+from mere_helpers.reading import charts
+from mere_helpers.reading.figure import Figure
+from mere_helpers.reading.recorded import Cost, RecordedRun
+from mere_helpers.recipes.plan import Plan
+
+RUN = RecordedRun(
+    2,
+    {
+        "cross/binutils": Cost(0.0, 100.0, 150.0, 200 << 20),
+        "cross/gcc": Cost(100.0, 1000.0, 1500.0, 900 << 20),
+        "cross/make": Cost(0.0, 60.0, 50.0, 30 << 20),
+        "cross/musl": Cost(1000.0, 1060.0, 100.0, 50 << 20),
+    },
+)
+NEEDS = {"cross/gcc": ("cross/binutils",), "cross/musl": ("cross/gcc", "cross/make")}
+
+
+class FakePlan:
+    """Knows who needs whom, and nothing else."""
+
+    def dependencies(self, id: str) -> tuple[str, ...]:
+        return NEEDS.get(id, ())
+
+
+PLAN: Plan = FakePlan()  # type: ignore[assignment]
+DRAWN: dict[str, Callable[[], Figure]] = {
+    "cost": lambda: charts.cost_chart(RUN, list(RUN.builds), "cross"),
+    "memory": lambda: charts.memory_chart(RUN, list(RUN.builds), "cross"),
+    "timeline": lambda: charts.timeline_chart(RUN, PLAN),
+    "sizes": lambda: charts.size_chart({"zlib": 2000000}, {"zlib": 100000}, {"zlib": 300000}),
+    "growth": lambda: charts.growth_chart([("base", 3, 5 << 20), ("core", 39, 200 << 20)]),
+}
+
+
+def words(figure: Figure) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]*)</text>", figure.svg)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_picture_is_always_the_same(name: str) -> None:
+    first, second = DRAWN[name](), DRAWN[name]()
+    assert first.svg == second.svg and first.png == second.png
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_picture_takes_its_colour_and_its_width_from_the_page(name: str) -> None:
+    figure = DRAWN[name]()
+    element = ElementTree.fromstring(figure.svg)
+    assert "width" not in element.attrib and "viewBox" in element.attrib
+    assert "currentColor" in figure.svg and "#010203" not in figure.svg and "#000000" not in figure.svg
+    assert not re.search(r"\d{4}-\d\d-\d\d", figure.svg)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_picture_can_be_read_aloud(name: str) -> None:
+    figure = DRAWN[name]()
+    assert ElementTree.fromstring(figure.svg).attrib["aria-label"] == figure.text
+    assert figure.caption in figure._repr_html_() and figure.text in repr(figure)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_costs_are_those_of_the_run() -> None:
+    figure = DRAWN["cost"]()
+    assert {"1,500", "150", "100", "50"} <= set(words(figure))
+    assert figure.text == "1,800 seconds in all; the dearest: gcc 1,500, binutils 150, musl 100."
+
+
+def test_memory_is_that_of_the_run() -> None:
+    assert {"900", "200", "50", "30"} <= set(words(DRAWN["memory"]()))
+
+
+def test_the_critical_path_is_the_longest_chain() -> None:
+    assert charts.critical_path(RUN, PLAN) == ["cross/binutils", "cross/gcc", "cross/musl"]
+    assert "4 builds in 18 minutes on 2 cores" in DRAWN["timeline"]().text
+    assert "takes 18 of them; it leads over cross/binutils, cross/gcc, cross/musl" in DRAWN["timeline"]().text
+
+
+def test_bars_that_overlap_in_time_lie_in_different_lanes() -> None:
+    lanes = charts._lanes(RUN)
+    assert lanes["cross/binutils"] != lanes["cross/make"]
+    assert max(lanes.values()) == 1
+
+
+def test_the_load_at_a_moment_is_the_sum_of_what_ran() -> None:
+    minutes, loads = charts._load(RUN)
+    assert minutes[0] == 0 and loads[0] == pytest.approx(150 / 100 + 50 / 60, abs=1e-3)
+    assert loads[-1] == 0
+
+
+def test_what_nearly_all_need_is_named_instead_of_drawn(config: Config) -> None:
+    plan = Plan.from_recipes(config)
+    figure = charts.dependency_chart(plan, [id for id in plan.order() if id.startswith("packages/")])
+    assert "musl" in figure.text and "musl" in words(figure)
+
+
+def test_a_measurement_of_this_machine_is_not_compared() -> None:
+    figure = charts.container_chart([0.05, 0.06, 0.2])
+    assert figure._repr_html_() is None and figure.svg == ""
+    assert repr(figure) == ("figure: Making a container and taking it down. 3 containers, one after another.")
