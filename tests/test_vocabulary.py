@@ -90,3 +90,15 @@ def test_the_desk_goes_with_its_process() -> None:
 
 def test_workarounds_come_from_the_recipes() -> None:
     assert any(row[:2] == ("packages/busybox", "awk") for row in workarounds().rows)
+
+
+def test_a_chapter_whose_beginning_is_missing_says_what_to_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mere_helpers.reading.live.front_end", lambda: True)
+    with pytest.raises(
+        MereError, match=r"of \d+ builds that this chapter takes .* are missing: cross/make, .* minutes"
+    ) as caught:
+        mere_helpers.ready("06")
+    assert caught.value.hint == 'ready("06", build=True)'
+    assert str(mere_helpers.ready("02")) == "All that this chapter takes from earlier ones is there."
+    with pytest.raises(MereError, match="no chapter begins with 99"):
+        mere_helpers.ready("99")

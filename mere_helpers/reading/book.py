@@ -139,6 +139,22 @@ def needs(graph: Plan, notebook: Path) -> list[str]:
     return ids_of(graph, sorted(set(names))) if names else []
 
 
+def taken(config: Config, graph: Plan, chapter: str) -> list[str]:
+    """What a chapter, named by the beginning of its name such as ``08``, takes from those before it: builds, by id.
+
+    Raises
+    ------
+    MereError
+        There is no such chapter.
+    """
+    paths = chapters(config)
+    here = next((number for number, path in enumerate(paths) if path.name.startswith(chapter)), None)
+    if here is None:
+        raise MereError(f"no chapter begins with {chapter}", hint="see the names in notebooks/")
+    earlier = {id for path in paths[:here] for id in graph.closure(needs(graph, path))}
+    return [id for id in graph.closure(needs(graph, paths[here])) if id in earlier]
+
+
 def missing(config: Config, graph: Plan, notebook: Path) -> list[str]:
     """The builds that a chapter uses and that the store does not hold; nothing is built to find out."""
     wanted = needs(graph, notebook)

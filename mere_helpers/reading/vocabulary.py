@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+from ..building import schedule
 from ..building.builders import package_file
 from ..building.package_file import package_contents, package_info
 from ..building.repository import tamper as spoil
@@ -21,7 +22,7 @@ from ..report import Table, Text, size
 from ..storage.store import Entry, Store
 from . import charts, desk, live, wanted
 from .bench import container_seconds
-from .book import growth
+from .book import growth, taken
 from .figure import Figure
 from .recorded import recorded_run
 from .wanted import built, ids_of, layers_of
@@ -37,6 +38,7 @@ __all__ = [
     "install",
     "log",
     "plan",
+    "ready",
     "repository",
     "run",
     "show",
@@ -82,6 +84,33 @@ def show(name: str, part: str | None = None) -> Text:
         return Text(path.read_text().rstrip("\n"), _LANGUAGES.get(path.suffix, "bash"))
     recipe = load_recipe(config, name)
     return Text(_arrays(recipe) if part == "source" else function_text(recipe, part), "bash")
+
+
+def ready(chapter: str, *, build: bool = False) -> Text:
+    """Is all there that a chapter takes from earlier ones? An error says what is not, and which call builds it.
+
+    Parameters
+    ----------
+    chapter : str
+        How its name begins, such as ``08``.
+    build : bool, optional
+        Build what is missing. Where nobody looks on, as in a run of the whole book, that is done in any case.
+    """
+    config = load_config()
+    graph = Plan.from_recipes(config)
+    needed = taken(config, graph, chapter)
+    present = schedule.found(config, needed, plan=graph)
+    missing = [id for id in needed if id not in present]
+    if missing and not build and live.front_end():
+        run = recorded_run(config)
+        listed = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
+        raise MereError(
+            f"of {len(needed)} builds that this chapter takes from earlier ones, {len(missing)} are missing: {listed}; "
+            f"they take about {run.cpu_s(missing) / 60:.0f} minutes of processor time",
+            hint=f'ready("{chapter}", build=True)',
+        )
+    built(config, graph, needed)
+    return Text("All that this chapter takes from earlier ones is there.")
 
 
 def plan(*names: str) -> Table:
