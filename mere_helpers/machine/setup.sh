@@ -22,6 +22,8 @@ has_static() { case "$("$1" -print-file-name="$2" 2> /dev/null)" in /*) ;; *) re
 
 has_static_busybox() { has busybox && ! grep -q /ld- "$(command -v busybox)"; }
 
+has_chromium() { has chromium || has chromium-browser || has google-chrome; }
+
 find_python() {
     local candidate
     for candidate in "${MERE_PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
@@ -62,6 +64,7 @@ has_static_busybox|busybox-static|busybox|busybox|busybox-static
 has makepkg|makepkg|pacman|pacman|pacman
 has pacman|pacman-package-manager|pacman|pacman|pacman
 has bsdtar|libarchive-tools|bsdtar|libarchive|libarchive-tools
+has_chromium|chromium|chromium|chromium|chromium
 has shellcheck|shellcheck|ShellCheck|shellcheck|shellcheck
 END
 }
