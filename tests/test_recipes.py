@@ -145,8 +145,9 @@ def test_every_file_of_a_recipe_is_named_in_it() -> None:
         assert not loose, f"{recipe.id}: not in source=(): {sorted(path.name for path in loose)}"
 
 
-def test_workarounds_of_busybox_have_the_form_that_the_table_reads() -> None:
+@pytest.mark.parametrize("of", ["busybox", "musl"])
+def test_workarounds_have_the_form_that_the_table_reads(of: str) -> None:
     for recipe in RECIPES.values():
         for line in recipe.path.read_text().splitlines():
-            if "# busybox:" in line:
-                assert re.search(r"# busybox: [\w.+-]+: \S", line), f"{recipe.id}: {line}"
+            if f"# {of}:" in line:
+                assert re.search(rf"# {of}: [\w.+-]+: \S", line), f"{recipe.id}: {line}"

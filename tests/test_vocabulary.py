@@ -90,6 +90,8 @@ def test_the_desk_goes_with_its_process() -> None:
 
 def test_workarounds_come_from_the_recipes() -> None:
     assert any(row[:2] == ("packages/busybox", "awk") for row in workarounds().rows)
+    assert any(row[:2] == ("cross/gcc", "limits.h") for row in workarounds("musl").rows)
+    assert not set(workarounds().rows) & set(workarounds("musl").rows)
 
 
 def test_a_chapter_whose_beginning_is_missing_says_what_to_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ __all__ = [
 
 _LANGUAGES = {".toml": "toml", ".patch": "diff", ".diff": "diff", ".c": "c", ".cc": "cpp", ".py": "python"}
 _ARRAYS = ("source", "sha256sums", "_debian")
-_WORKAROUND = re.compile(r"#\s*busybox: ([\w.+-]+): (.*)")
+_WORKAROUND = re.compile(r"#\s*(busybox|musl): ([\w.+-]+): (.*)")
 
 
 def check_host() -> Table:
@@ -248,13 +248,20 @@ def expect_error(word: Callable, *arguments: object, **options: object) -> Text:
     raise MereError(f"{word.__name__} was expected to fail, and did not")
 
 
-def workarounds() -> Table:
-    """Where a recipe had to work around a busybox program: its comments of the form ``# busybox: PROGRAM: how``."""
+def workarounds(of: str = "busybox") -> Table:
+    """Where a recipe had to work around something: its comments of the form ``# busybox: PROGRAM: how``.
+
+    Parameters
+    ----------
+    of : str, optional
+        ``busybox`` or ``musl``.
+    """
     rows = set()
     for recipe in load_recipes(load_config()).values():
         for found in _WORKAROUND.finditer(recipe.path.read_text()):
-            rows.add((recipe.id, found[1], found[2]))
-    return Table(("recipe", "program", "what we do about it"), tuple(sorted(rows)))
+            if found[1] == of:
+                rows.add((recipe.id, found[2], found[3]))
+    return Table(("recipe", "program" if of == "busybox" else "subject", "what we do about it"), tuple(sorted(rows)))
 
 
 def cost(*names: str) -> Table:

@@ -16,8 +16,7 @@ prepare() {
     sed -i 's# doc/Makefile##' gcc/gmp/configure
     # gcc's repack has an emptied manual; the rule that compares it with the sources would stop the build.
     sed -i '/^s-tm-texi:/,/^$/c\s-tm-texi:\n\ttouch $@\n' gcc/gcc/Makefile.in
-    # musl's headers must be in the sysroot before gcc is built: gcc writes a limits.h of its own that includes the C
-    # library's only if it saw one. Without, PATH_MAX is missing much later.
+    # musl: limits.h: gcc's own includes it only if it was there first, or PATH_MAX is missing later; headers come first.
     make -C musl-* DESTDIR="$tools/mere/sysroot" prefix= ARCH=x86_64 install-headers
     ln -sfn . "$tools/mere/sysroot/usr"
 }
@@ -25,14 +24,16 @@ prepare() {
 build() {
     mkdir "$srcdir/build"
     cd "$srcdir/build"
-    # Everything that needs more than a C library, or that only developers of gcc use, stays out.
+    # Everything that needs more than a C library, or that only developers of gcc use, stays out; so does zstd, which is
+    # for LTO, and which one host has and another has not.
+    # musl: libsanitizer: knows the insides of glibc; left out.
     ../gcc/configure --prefix=/mere --target="$target" \
         --with-sysroot=/mere/sysroot --with-build-sysroot="$tools/mere/sysroot" \
         --enable-languages=c,c++ --enable-checking=release --enable-threads=posix --enable-default-pie \
         --disable-shared --disable-nls --disable-multilib --disable-bootstrap --disable-lto --disable-plugin \
         --disable-libsanitizer --disable-libssp --disable-libquadmath --disable-libgomp --disable-libvtv \
         --disable-libitm --disable-libatomic --disable-libcc1 --disable-fixincludes --disable-libstdcxx-pch \
-        --disable-gcov --disable-analyzer --disable-c++-tools --disable-libstdcxx \
+        --disable-gcov --disable-analyzer --disable-c++-tools --disable-libstdcxx --without-zstd \
         CFLAGS='-O1 -g0' CXXFLAGS='-O1 -g0' LDFLAGS=-static \
         CFLAGS_FOR_TARGET='-O2 -g0' CXXFLAGS_FOR_TARGET='-O2 -g0'
     make MAKEINFO=true all-gcc all-target-libgcc

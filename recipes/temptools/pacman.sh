@@ -32,6 +32,7 @@ prepare() {
 
 build() {
     cd "$srcdir"/pacman-*
+    # musl: ldconfig: does not exist, since the loader has no cache; pacman is told so.
     meson setup build --cross-file "$srcdir/cross.ini" --prefix=/mere --sysconfdir=/mere/etc --localstatedir=/var \
         --buildtype=plain --wrap-mode=nodownload -Dc_args=-O2 -Ddefault_library=static -Dbuildstatic=true \
         -Ddoc=disabled -Di18n=false -Dcurl=disabled -Dgpgme=disabled -Dcrypto=nettle -Dfile-seccomp=disabled \
