@@ -65,9 +65,9 @@ class TestChapter:
             assert not any(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes)
 
     def test_uses_all_that_it_imports(self, path: Path) -> None:
-        first, *others = _code(path)
-        imported = {alias.name for node in ast.parse(first.source).body for alias in getattr(node, "names", ())}
-        said = {node.id for cell in others for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)}
+        nodes = [node for cell in _code(path) for node in ast.walk(ast.parse(cell.source))]
+        imported = {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+        said = {node.id for node in nodes if isinstance(node, ast.Name)}
         assert imported == imported & said
 
     def test_cells_are_short(self, path: Path) -> None:

@@ -77,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     pack = word("export", _export, "pack what is built, for others to take in place of building")
     pack.add_argument("folder", type=Path, metavar="FOLDER", help="where the packed builds go")
     pack.add_argument("names", nargs="*", metavar="NAME", help="a recipe or a stage; everything by default")
-    word("bench", _bench, "print what the recorded runs cost")
+    costs = word("bench", _bench, "print what the runs cost that filled this store")
+    costs.add_argument("--record", action="store_true", help="write down what each build cost, for the book to tell of")
     _add_proofs(word)
     return parser
 
@@ -177,5 +178,8 @@ def _clean(config: Config, options: argparse.Namespace) -> None:
 
 def _bench(config: Config, options: argparse.Namespace) -> Table:
     from .bench import bench
+    from .recorded import record_run
 
+    if options.record:
+        record_run(config)
     return bench(config)
