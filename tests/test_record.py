@@ -24,6 +24,12 @@ def test_proofs_are_added_and_renewed(config: Config) -> None:
     }
 
 
+def test_what_is_refuted_is_dropped(config: Config) -> None:
+    record_proof(config, "round 3", {ZLIB: "a" * 64, BASH: "b" * 64})
+    record_proof(config, "round 3", {BASH: "c" * 64}, refuted={ZLIB})
+    assert recorded_proofs(config) == {"round 3": {BASH: "c" * 64}}
+
+
 def test_a_record_that_cannot_be_read_is_not_overwritten(config: Config) -> None:
     (config.recipes / "proofs.toml").write_text("[round")
     with pytest.raises(RecipeError, match=r"cannot read recipes/proofs\.toml"):

@@ -140,6 +140,21 @@ def test_places_that_do_not_answer_are_named(taker: Config, tmp_path: Path) -> N
         Store(replace(taker, substitutes="http://127.0.0.1:9")).take("packages/a", KEY)
 
 
+def test_a_transfer_that_breaks_off_is_named(taker: Config, packed: tuple[Path, str]) -> None:
+    class Faint(http.server.SimpleHTTPRequestHandler):
+        def copyfile(self, source, outputfile) -> None:
+            outputfile.write(source.read()[:100] if self.path.endswith(".zst") else source.read())
+
+    handler = functools.partial(Faint, directory=packed[0])
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(StoreError, match=r"cannot get .*\.tar\.zst") as caught:
+            Store(replace(taker, substitutes=f"http://127.0.0.1:{server.server_port}/")).take("packages/a", KEY)
+        server.shutdown()
+    assert "run again" in caught.value.hint
+    assert Store(taker).find(KEY) is None
+
+
 def test_the_key_stays_at_home(maker: Config, packed: tuple[Path, str]) -> None:
     private = maker.store / "substitutes.key"
     assert private.stat().st_mode & 0o077 == 0

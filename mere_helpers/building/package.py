@@ -19,6 +19,7 @@ from ..errors import BuildError, ContainerError
 from ..fetching.source import source_path
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
+from ..storage.tree import FULL, is_full
 from .comparison import differences
 from .jobserver import Jobserver
 from .package_file import SUFFIX, package_info, problems
@@ -192,12 +193,10 @@ class _Build:
         return self.log.read_text(errors="replace").splitlines()[-20:]
 
     def _failure(self, container: Container, reason: str, lines: Sequence[str]) -> BuildError:
-        hint = "the recipe can be changed and run again"
-        if shutil.disk_usage(self.config.store).free < 64 << 20:
-            hint = "the disk is full: free some space and run again; everything finished is kept"
-        else:
+        hint = FULL
+        if not is_full(self.config.store):
             container.keep("/build", self.failed)
-            hint = f"look into {self.failed}, which was /build; {hint}"
+            hint = f"look into {self.failed}, which was /build; the recipe can be changed and run again"
         message = "\n".join([f"{self.recipe.id} failed: {reason}", *(f"  | {line}" for line in lines[:40])])
         return BuildError(message, hint=hint, log=self.log)
 

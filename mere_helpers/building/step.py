@@ -23,7 +23,7 @@ from ..errors import BuildError, StoreError
 from ..fetching.source import source_path
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
-from ..storage.tree import discard, link_tree
+from ..storage.tree import FULL, discard, is_full, link_tree
 from .jobserver import Jobserver
 
 _RUNNER = Path(__file__).with_name("step.bash")
@@ -239,8 +239,8 @@ def _failure(id: str, why: str, log: Path) -> str:
 
 
 def _hint(config: Config, log: Path, failed: Path, place: str) -> str:
-    if shutil.disk_usage(config.store).free < 64 << 20:
-        return "the disk is full: free some space and run again; everything finished is kept"
+    if is_full(config.store):
+        return FULL
     if _BEGUN not in log.read_text(errors="replace"):
         return "python -m mere_helpers check   # tells whether this host lets us make user namespaces"
     return f"look into {failed}, which the step saw as {place}; the recipe can be changed and run again"

@@ -25,6 +25,11 @@ _GONE = "gone-"
 _LOCKS = Path("/run/lxc/lock")
 
 
+def lxc_environment(folder: Path) -> dict[str, str]:
+    """For LXC's programs: they look for files and locks of their own here, and not in the user's home."""
+    return clean_environment(HOME=str(folder), XDG_RUNTIME_DIR=str(folder))
+
+
 def claim(config: Config) -> tuple[Path, int]:
     """Make the folder of a new container, and remove those whose makers are dead.
 
@@ -106,8 +111,7 @@ def _remove_dead(config: Config, above: Path) -> None:
             # Its processes died with their maker; this is for the moment that may take.
             with suppress(OSError, subprocess.TimeoutExpired):
                 command: list[str | Path] = ["lxc-stop", "-k", "-P", folder, "-n", folder.name]
-                environment = clean_environment(HOME=str(folder), XDG_RUNTIME_DIR=str(folder))
-                subprocess.run(command, capture_output=True, timeout=20, env=environment)
+                subprocess.run(command, capture_output=True, timeout=20, env=lxc_environment(folder))
         forget(folder.name)
         release(config, folder, alive)
 

@@ -16,7 +16,7 @@ from typing import Self
 
 from ..config import Config, clean_environment
 from ..errors import ContainerError
-from .claim import claim, release
+from .claim import claim, lxc_environment, release
 from .idmap import CHECK, IdRange, as_mapped_root, id_range
 from .limits import Limits
 from .running import follow
@@ -180,8 +180,7 @@ class Container:
                 limits.enter(words),
                 writer,
                 cwd=self.folder,
-                # LXC looks for its own files and locks here instead of in the user's home.
-                environment=clean_environment(HOME=str(self.folder), XDG_RUNTIME_DIR=str(self.folder)),
+                environment=lxc_environment(self.folder),
                 timeout=timeout,
                 stop=self._stop,
                 pulse=limits.sample,

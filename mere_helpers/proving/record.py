@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from ..config import Config
 from .sums import read_sums, write_sums
@@ -27,8 +27,18 @@ def recorded_proofs(config: Config) -> dict[str, dict[str, str]]:
     return read_sums(config, _FILE)
 
 
-def record_proof(config: Config, name: str, packages: Mapping[str, str]) -> None:
+def record_proof(config: Config, name: str, packages: Mapping[str, str], refuted: Collection[str] = ()) -> None:
     """Add the sums of these package files to what a proof has shown, or replace them.
+
+    Parameters
+    ----------
+    config : Config
+    name : str
+        Of the proof.
+    packages : mapping of str to str
+        sha256 by file name.
+    refuted : collection of str, optional
+        Files that did not come out the same; what was recorded about them before is dropped.
 
     Raises
     ------
@@ -36,5 +46,6 @@ def record_proof(config: Config, name: str, packages: Mapping[str, str]) -> None
         The record cannot be read.
     """
     tables = recorded_proofs(config)
-    tables[name] = tables.get(name, {}) | dict(packages)
+    shown = tables.get(name, {}) | dict(packages)
+    tables[name] = {file: sha256 for file, sha256 in shown.items() if file not in refuted}
     write_sums(config, _FILE, _HEAD, tables)

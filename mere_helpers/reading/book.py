@@ -16,7 +16,7 @@ from typing import Any
 from ..building.schedule import found
 from ..config import Config
 from ..errors import BuildError, MereError
-from ..recipes.plan import Plan
+from ..recipes.plan import ROUNDS, Plan
 from .bench import record_book
 from .wanted import PUBLISHED, ids_of, sizes
 

@@ -63,7 +63,8 @@ def confirm(config: Config) -> Table:
     ids = ids_of(graph, ["confirm"])
     entries = built(config, graph, ids)
     others = [id for id in ids if entries[id].output_digest != entries[str(graph.reference(id))].output_digest]
-    record_proof(config, "round 3", digests_of((), (entries[id] for id in ids if id not in others)).packages)
+    equal = digests_of((), (entries[id] for id in ids if id not in others)).packages
+    record_proof(config, "round 3", equal, {file for id in others for file in entries[id].outputs})
     note = f"{len(ids) - len(others)} of {len(ids)} are equal in every byte"
     if others:
         raise BuildError(f"{note}; not so {', '.join(others)}")
@@ -83,6 +84,7 @@ def elsewhere(config: Config, names: Sequence[str]) -> Table:
     entries = built(config, graph, ids)
     equal: dict[str, str] = {}
     wrong: list[str] = []
+    refuted: set[str] = set()
     jobs = config.jobs + 3
     with Jobserver(config.work / "jobs", jobs - 1) as jobserver, ThreadPoolExecutor(config.jobs, "vary") as executor:
         try:
@@ -90,6 +92,7 @@ def elsewhere(config: Config, names: Sequence[str]) -> Table:
             for future in as_completed(again):
                 if isinstance(error := future.exception(), MereError):
                     wrong.append(f"{again[future]}: {error}")
+                    refuted |= entries[again[future]].outputs.keys()
                     print(f"not equal  {again[future]}", file=sys.stderr, flush=True)
                 else:
                     equal |= digests_of((), [entries[again[future]]]).packages
@@ -99,7 +102,7 @@ def elsewhere(config: Config, names: Sequence[str]) -> Table:
             jobserver.stop.set()
             executor.shutdown(cancel_futures=True)
             raise
-    record_proof(config, "elsewhere", equal)
+    record_proof(config, "elsewhere", equal, refuted)
     if wrong:
         raise BuildError("\n\n".join([*wrong, f"{len(wrong)} of {len(ids)} recipes are not equal elsewhere"]))
     rows = tuple((file, "equal") for file in sorted(equal))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
 
 from ..config import Config
 from ..errors import PlanError
+from .bootstrap import FILE, Bootstrap, load_bootstrap
 from .recipe import Recipe, load_recipes
 
 #: Raised when a change of this library changes what a build makes of the same inputs.
@@ -21,8 +20,6 @@ KEY_FORMAT = 1
 #: The rounds of package builds, each a stage: the first uses the temporary tools; every other one uses nothing but the
 #: packages of the round before.
 ROUNDS = ("packages", "rebuild", "confirm")
-
-_BOOTSTRAP = "recipes/bootstrap.toml"
 
 
 class Plan:
@@ -38,10 +35,8 @@ class Plan:
         Says where the recipes are.
     recipes : mapping of str to Recipe
         All recipes by id.
-    bootstrap : mapping
-        The content of ``recipes/bootstrap.toml``: the ids of the `tools`, topmost layer first; the `installer`, the
-        step whose pacman runs on the host; and for each make-dependency that round 1 cannot have yet a table of what
-        stands in: ``default``, or by the recipe's name.
+    bootstrap : Bootstrap
+        What stands in during round 1.
     rounds : int
         How many of `ROUNDS` to plan.
 
@@ -52,18 +47,16 @@ class Plan:
         in a circle.
     """
 
-    def __init__(
-        self, config: Config, recipes: Mapping[str, Recipe], bootstrap: Mapping[str, Any], *, rounds: int = 2
-    ) -> None:
+    def __init__(self, config: Config, recipes: Mapping[str, Recipe], bootstrap: Bootstrap, *, rounds: int = 2) -> None:
         self.config = config
         self.recipes = dict(recipes)
         for stage in ROUNDS[1:rounds]:
             self.recipes |= {f"{stage}/{r.name}": replace(r, stage=stage) for r in recipes.values() if r.packages}
-        self.tools: tuple[str, ...] = tuple(bootstrap.get("tools", ()))
-        self.installer: str = bootstrap.get("installer", "")
-        self._stand_ins = {name: table for name, table in bootstrap.items() if isinstance(table, Mapping)}
+        bootstrap.check(recipes)
+        self._bootstrap = bootstrap
+        self.tools = tuple(bootstrap.tools)
+        self.installer = bootstrap.installer
         self._providers = _providers(recipes.values())
-        self._check_bootstrap()
         direct = {id: self._direct(recipe) for id, recipe in self.recipes.items()}
         self._order = _sorted_graph(direct)
         self._roots = {id: self._used(self._named(recipe)) for id, recipe in self.recipes.items() if recipe.packages}
@@ -80,12 +73,7 @@ class Plan:
         PlanError
             The recipes do not add up, or ``recipes/bootstrap.toml`` cannot be read.
         """
-        path = config.checkout / _BOOTSTRAP
-        try:
-            bootstrap = tomllib.loads(path.read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise PlanError(f"cannot read {_BOOTSTRAP}: {error}", hint=f"correct {path}") from None
-        return cls(config, load_recipes(config), bootstrap, rounds=rounds)
+        return cls(config, load_recipes(config), load_bootstrap(config), rounds=rounds)
 
     def order(self) -> tuple[str, ...]:
         """All ids, each behind those it needs."""
@@ -132,7 +120,7 @@ class Plan:
     @property
     def essential(self) -> tuple[str, ...]:
         """What the tools stand in for in round 1; later rounds have it, and all that it needs, in every root."""
-        return tuple(self._stand_ins)
+        return tuple(self._bootstrap.stand_ins)
 
     def tools_of(self, id: str) -> tuple[str, ...]:
         """The steps below the packages in the container's root while `id` is built, topmost layer first."""
@@ -223,15 +211,6 @@ class Plan:
             raise PlanError(f"{id} is not part of the plan", hint="ids look like packages/musl")
         return id
 
-    def _check_bootstrap(self) -> None:
-        for tool in filter(None, (*self.tools, self.installer)):
-            if tool not in self.recipes:
-                raise PlanError(f"the bootstrap's tools need {tool}, which has no recipe", hint=f"correct {_BOOTSTRAP}")
-        for name, table in self._stand_ins.items():
-            for recipe in table:
-                if recipe != "default" and f"packages/{recipe}" not in self.recipes:
-                    raise PlanError(f"[{name}] speaks of {recipe}, which has no recipe", hint=f"correct {_BOOTSTRAP}")
-
     def _direct(self, recipe: Recipe) -> list[str]:
         """The ids that a build names itself."""
         if not recipe.packages:
@@ -248,8 +227,8 @@ class Plan:
         first = recipe.stage == ROUNDS[0]
         names: list[str] = []
         for needed in recipe.makedepends:
-            table = self._stand_ins.get(needed) if first else None
-            names += [needed] if table is None else table.get(recipe.name, table.get("default", ()))
+            others = self._bootstrap.stands_in(needed, recipe.name) if first else None
+            names += [needed] if others is None else others
         for depends in recipe.depends.values():
             names += depends
         names = [_plain(name) for name in names]
@@ -322,5 +301,5 @@ def _sorted_graph(graph: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
         chain = " -> ".join(reversed(error.args[1]))
         raise PlanError(
             f"these need each other: {chain}",
-            hint=f"drop one of the dependencies, or say in {_BOOTSTRAP} what stands in",
+            hint=f"drop one of the dependencies, or say in {FILE} what stands in",
         ) from None

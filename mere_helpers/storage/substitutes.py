@@ -6,14 +6,12 @@ import base64
 import binascii
 import hashlib
 import json
-import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..config import Config
@@ -29,6 +27,9 @@ _INDEX = "index.json"
 _SIGNATURE = "index.json.sig"
 
 _UNSET = "unset MERE_SUBSTITUTES   # and everything is built instead"
+
+#: Bytes to take at a time.
+_PIECE = 1 << 20
 
 #: Seconds to wait for a connection, and for the next bytes on it.
 _PATIENCE = (10, 30)
@@ -58,8 +59,9 @@ class Substitutes:
         if about is None:
             return False
         archive = folder / "archive"
-        with open(archive, "wb") as target, closing(self._open(f"{key}.tar.zst")) as packed:
-            shutil.copyfileobj(packed, target, 1 << 20)
+        with open(archive, "wb") as target:
+            for piece in self._pieces(f"{key}.tar.zst"):
+                target.write(piece)
         with open(archive, "rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != about["sha256"]:
@@ -79,7 +81,7 @@ class Substitutes:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-        index = self._open(_INDEX).read()
+        index = b"".join(self._pieces(_INDEX))
         try:
             key = Ed25519PublicKey.from_public_bytes(base64.b64decode(self._config.substitutes_key, validate=True))
         except (ValueError, binascii.Error):
@@ -88,7 +90,7 @@ class Substitutes:
                 hint="set it to the line that `python -m mere_helpers export` printed",
             ) from None
         try:
-            key.verify(base64.b64decode(self._open(_SIGNATURE).read()), index)
+            key.verify(base64.b64decode(b"".join(self._pieces(_SIGNATURE))), index)
         except (InvalidSignature, ValueError):
             raise StoreError(
                 f"the index of {self._config.substitutes} is not signed with the key in MERE_SUBSTITUTES_KEY",
@@ -96,27 +98,35 @@ class Substitutes:
             ) from None
         return json.loads(index)
 
-    def _open(self, name: str) -> IO[bytes]:
+    def _pieces(self, name: str) -> Iterator[bytes]:
+        """The contents of a file, piece by piece."""
         place = self._config.substitutes
         assert place is not None
         if urlsplit(place).scheme not in ("http", "https"):
             try:
-                return open(Path(place).expanduser() / name, "rb")
+                yield from self._read(Path(place).expanduser() / name)
             except OSError as error:
                 raise StoreError(f"cannot read {name} of {place}: {error.strerror}", hint=_UNSET) from None
-        if self._config.offline:
+        elif self._config.offline:
             raise StoreError(f"{place} is on the network, and MERE_OFFLINE is set", hint=_UNSET)
-        return self._download(f"{place.rstrip('/')}/{name}")
+        else:
+            yield from self._download(f"{place.rstrip('/')}/{name}")
 
-    def _download(self, url: str) -> Any:
+    def _read(self, path: Path) -> Iterator[bytes]:
+        with open(path, "rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+
+    def _download(self, url: str) -> Iterator[bytes]:
         import requests
 
         try:
-            answer = requests.get(url, stream=True, timeout=_PATIENCE, headers={"Accept-Encoding": "identity"})
-            answer.raise_for_status()
+            headers = {"Accept-Encoding": "identity"}
+            with requests.get(url, stream=True, timeout=_PATIENCE, headers=headers) as answer:
+                answer.raise_for_status()
+                yield from answer.iter_content(_PIECE)
         except requests.RequestException as error:
-            raise StoreError(f"cannot get {url}: {error}", hint=_UNSET) from None
-        return answer.raw
+            raise StoreError(f"cannot get {url}: {error}", hint=f"run again; or {_UNSET}") from None
 
 
 def export(config: Config, entries: Iterable[Entry], folder: Path) -> str:

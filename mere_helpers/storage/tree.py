@@ -16,11 +16,12 @@ from pathlib import Path
 
 from ..errors import StoreError
 
-_FULL = "free some space and run again; everything finished is kept"
+#: What to do where no room is left.
+FULL = "the disk is full: free some space and run again; everything finished is kept"
 _NOT_OURS = "set MERE_STORE to a folder you can write to"
 _HINTS = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
     errno.EROFS: _NOT_OURS,
     errno.EACCES: _NOT_OURS,
     errno.EPERM: _NOT_OURS,
@@ -172,6 +173,11 @@ def disk_trouble() -> Iterator[None]:
             raise
         where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
         raise StoreError(f"cannot use the store: {error.strerror}{where}", hint=_HINTS[error.errno]) from error
+
+
+def is_full(folder: Path) -> bool:
+    """Whether so little room is left on a folder's disk that this may be why a build has failed."""
+    return shutil.disk_usage(folder).free < 64 << 20
 
 
 def _fail(error: OSError) -> None:
