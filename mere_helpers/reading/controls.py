@@ -33,12 +33,15 @@ _CONSOLE_LINES = 400
 _CONSOLE_HEIGHT = 16
 _BOARD_HEIGHT = "22em"
 
+#: A label as wide as its word.
+_SNUG = {"description_width": "initial"}
+
 
 def picker_widget(config: Config, id: str) -> Any:
     """A list of recipes, a list of their parts, and what was chosen."""
     recipes = load_recipes(config)
-    which = ipywidgets.Dropdown(options=list(recipes), value=id, description="Recipe")
-    part = ipywidgets.Dropdown(description="Part")
+    which = ipywidgets.Dropdown(options=list(recipes), value=id, description="Recipe", style=_SNUG)
+    part = ipywidgets.Dropdown(description="Part", style=_SNUG)
     about, text = ipywidgets.HTML(), ipywidgets.HTML()
 
     def choose(change: Any = None) -> None:
@@ -58,13 +61,13 @@ def picker_widget(config: Config, id: str) -> Any:
 def explorer_widget(config: Config, id: str) -> Any:
     """A list of builds, and a picture of those around the one that was chosen."""
     needs = relations(Plan.from_recipes(config))
-    which = ipywidgets.Dropdown(options=list(needs), value=id, description="Build")
+    which = ipywidgets.Dropdown(options=list(needs), value=id, description="Build", style=_SNUG)
     deep = ipywidgets.Checkbox(description="and what follows from that", indent=False)
     picture = ipywidgets.HTML(layout={"max_width": "40em"})
 
     def picture_of() -> str:
         figure = charts.neighbour_chart(needs, which.value, deep=deep.value)
-        return f"<p>{escape(figure.text)}</p>{figure.svg}"
+        return f'<p style="line-height: 1.5">{escape(figure.text)}</p>{figure.svg}'
 
     def draw(change: Any = None) -> None:
         picture.value = html_of(picture_of)
@@ -77,7 +80,7 @@ def explorer_widget(config: Config, id: str) -> Any:
 
 def board_widget(config: Config) -> Any:
     """Tables of sources and builds, one at a time, and how many are in which state."""
-    shelf = ipywidgets.Dropdown(description="Show")
+    shelf = ipywidgets.Dropdown(description="Show", style=_SNUG)
     refresh = ipywidgets.Button(description="Refresh", tooltip="look again")
     verify = ipywidgets.Button(description="Verify sources", tooltip="hash every source file")
     summary, details = ipywidgets.HTML(), ipywidgets.HTML(layout={"max_height": _BOARD_HEIGHT, "overflow": "auto"})
@@ -138,7 +141,7 @@ def console_widget(config: Config, what: str, layers: Sequence[Path], binds: Seq
             stop.clear()
             say(f"$ {command}")
             # A thread of its own, so that the button can still be heard.
-            threading.Thread(target=execute, args=(command,), daemon=True).start()
+            threading.Thread(target=execute, args=(command,), name="console", daemon=True).start()
 
     line.on_msg(submit)
     halt.on_click(lambda button: stop.set())
@@ -146,7 +149,9 @@ def console_widget(config: Config, what: str, layers: Sequence[Path], binds: Seq
         f"Inside: <b>{escape(what)}</b>. Each command has a new container and a copy of the desk; both are gone when "
         "it ends: nothing that one changes is there for the next."
     )
-    return ipywidgets.VBox([ipywidgets.HTML(about), ipywidgets.HBox([line, halt]), said])
+    return ipywidgets.VBox(
+        [ipywidgets.HTML(f'<p style="line-height: 1.5">{about}</p>'), ipywidgets.HBox([line, halt]), said]
+    )
 
 
 def _about(recipes: Mapping[str, Recipe], recipe: Recipe) -> str:

@@ -27,7 +27,7 @@ _COLOURS = """<style>
 
 
 class Shown:
-    """A widget where there are widgets, and elsewhere a line of text about it."""
+    """A widget where there are widgets, and elsewhere a text about it."""
 
     def __init__(self, widget: Any, text: Text) -> None:
         self.widget, self._text = widget, text
@@ -36,7 +36,7 @@ class Shown:
         return repr(self._text)
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        # A notebook that is saved now keeps the line and the widget's number, and nothing that it showed.
+        # A notebook that is saved now keeps the text and the widget's number, and nothing that it showed.
         return {"text/plain": repr(self._text), _VIEW: self.widget._repr_mimebundle_()[_VIEW]}
 
 
@@ -89,7 +89,7 @@ def highlighted(text: Text) -> str:
 
 def grid(rows: Iterable[Iterable[str]], columns: Iterable[str] = ()) -> str:
     """Rows of HTML as a plain table."""
-    cells = "padding: 0 1.5em 0 0; text-align: left; vertical-align: top; font-weight: normal"
+    cells = "padding: 0 1.5em 0 0; line-height: 1.5; text-align: left; vertical-align: top; font-weight: normal"
     head = "".join(f'<th style="{cells}; opacity: .65">{name}</th>' for name in columns)
     body = "".join("<tr>" + "".join(f'<td style="{cells}">{cell}</td>' for cell in row) + "</tr>" for row in rows)
     return f"<table>{f'<tr>{head}</tr>' if head else ''}{body}</table>"

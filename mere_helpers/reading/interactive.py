@@ -1,4 +1,4 @@
-"""Words whose cells one can play with: in a front end each shows a widget, and elsewhere a line about it."""
+"""Words whose cells one can play with: in a front end each shows a widget, and elsewhere some words about it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .wanted import root_of
 
 __all__ = ["board", "console", "explorer", "picker"]
 
-_OPEN = "Open this chapter with `.venv/bin/jupyter lab` and run the cell, and here is"
+_OPEN = "To use it, open this chapter in JupyterLab: .venv/bin/jupyter lab"
 
 
 def picker(name: str = "musl") -> Shown | Text:
@@ -33,7 +33,7 @@ def picker(name: str = "musl") -> Shown | Text:
 def explorer(name: str = "musl") -> Shown | Text:
     """Choose a build, and see what it needs and what needs it; `name` comes first."""
     id = load_recipe(load_config(), name).id
-    text = Text(f"{_OPEN} the graph of all builds: choose one, and see what it needs, and what needs it.")
+    text = Text(f"The graph of all builds: choose one, and see what it needs and what needs it.\n{_OPEN}")
     if not live.front_end():
         return text
     from .controls import explorer_widget
@@ -43,7 +43,7 @@ def explorer(name: str = "musl") -> Shown | Text:
 
 def board() -> Shown | Text:
     """What is there: the source files and whether they are verified, the builds and whether they failed."""
-    text = Text(f"{_OPEN} a board: which source files are there and verified, what is built, missing or failed.")
+    text = Text(f"A board: which source files are there and verified, what is built, missing or failed.\n{_OPEN}")
     if not live.front_end():
         return text
     from .controls import board_widget
@@ -64,7 +64,7 @@ def console(inside: str | Sequence[str] = "system") -> Shown | Text:
     graph = Plan.from_recipes(config)
     graph.stack(name for name in names if name not in ("system", "temptools", *ROUNDS[1:2]))
     what = ", ".join(names)
-    text = Text(f"{_OPEN} a field for commands. Each is run in a new container, with this inside: {what}.")
+    text = Text(f"A field for commands, each of which is run in a new container. Inside: {what}.\n{_OPEN}")
     if not live.front_end():
         return text
     from .controls import console_widget

@@ -99,7 +99,9 @@ class BuildPanel(_Panel):
         self._bar: Any = ipywidgets.IntProgress(min=0, max=1, layout={"width": "16em"})
         self._words: Any = ipywidgets.HTML()
         self._builds: Any = ipywidgets.HTML()
-        self._choice: Any = ipywidgets.Dropdown(options=[_NEWEST], description="Log of", layout={"width": "auto"})
+        self._choice: Any = ipywidgets.Dropdown(
+            options=[_NEWEST], description="Log of", layout={"width": "auto"}, style={"description_width": "initial"}
+        )
         self._search: Any = ipywidgets.Text(placeholder="show only lines with …", layout={"width": "18em"})
         self._log: Any = ipywidgets.HTML(layout={"width": "auto"})
         self.controls = ipywidgets.HBox([self._choice, self._search, self.cancel])
@@ -135,7 +137,7 @@ class BuildPanel(_Panel):
             if event is None:
                 return
             self._bar.max, self._bar.value = max(1, event.total), event.done
-            left = event.left_s if self._running else 0.0
+            left = event.left_s if self._running and not self.over.is_set() else 0.0
             self._words.value = progress_words(event.done, event.total, now - self._began, left)
             if self.over.is_set():
                 self._builds.value = self._log.value = ""

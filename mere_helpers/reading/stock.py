@@ -20,15 +20,14 @@ def source_stock(config: Config, *, verify: bool = False) -> Table:
     verify : bool, optional
         Hash each file that is there; otherwise it is enough that it lies where `fetch` puts what it has verified.
     """
-    users: dict[Source, list[str]] = {}
-    for recipe in load_recipes(config).values():
-        for source in recipe.sources:
-            users.setdefault(source, []).append(recipe.id)
-    rows = [
-        (source.name, users[source][-1], *_source_state(config, source, verify))
-        for source in sorted(users, key=lambda source: source.name)
-    ]
-    return Table(("file", "recipe", "size", "state"), tuple(rows), note=_counted([row[-1] for row in rows]))
+    sources = {source for recipe in load_recipes(config).values() for source in recipe.sources}
+    rows, taken = [], 0
+    for source in sorted(sources, key=lambda source: source.name):
+        length, state = _source_state(config, source, verify)
+        rows.append((source.name, source.recipe, size(length) if length else "", state))
+        taken += length
+    note = _counted([row[-1] for row in rows], taken)
+    return Table(("file", "recipe", "size", "state"), tuple(rows), note=note)
 
 
 def build_stock(config: Config) -> dict[str, Table]:
@@ -37,28 +36,29 @@ def build_stock(config: Config) -> dict[str, Table]:
     entries = found(config, plan.order(), plan=plan)
     tables = {}
     for stage in plan.stages:
-        rows = []
+        rows, taken = [], 0
         for id in (id for id in plan.order() if id.startswith(f"{stage}/")):
-            entry = entries.get(id)
-            made = size(sum(output.size for output in entry.outputs.values())) if entry else ""
-            rows.append((plan.recipes[id].name, plan.recipes[id].version, made, _build_state(config, id, bool(entry))))
-        note = _counted([row[-1] for row in rows])
+            made = sum(output.size for output in entries[id].outputs.values()) if id in entries else 0
+            state = _build_state(config, id, id in entries)
+            rows.append((plan.recipes[id].name, plan.recipes[id].version, size(made) if made else "", state))
+            taken += made
+        note = _counted([row[-1] for row in rows], taken)
         tables[stage] = Table(("build", "version", "size", "state"), tuple(rows), note=note)
     return tables
 
 
-def _source_state(config: Config, source: Source, verify: bool) -> tuple[str, str]:
+def _source_state(config: Config, source: Source, verify: bool) -> tuple[int, str]:
     path = source_path(config, source)
     if not path.is_file():
-        return "", "missing"
-    length = size(path.stat().st_size)
-    if not verify:
-        return length, "there"
-    try:
-        verified_path(config, source)
-    except SourceError:
-        return length, "changed"
-    return length, "verified"
+        return 0, "missing"
+    state = "there"
+    if verify:
+        try:
+            verified_path(config, source)
+            state = "verified"
+        except SourceError:
+            state = "changed"
+    return path.stat().st_size, state
 
 
 def _build_state(config: Config, id: str, built: bool) -> str:
@@ -67,6 +67,7 @@ def _build_state(config: Config, id: str, built: bool) -> str:
     return "failed" if (config.store / "failed" / id.replace("/", "-")).is_dir() else "missing"
 
 
-def _counted(states: list[str]) -> str:
-    """How many there are of each state, as in ``3 built, 1 failed``."""
-    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+def _counted(states: list[str], taken: int) -> str:
+    """How many there are of each state, and how many bytes all of them take: ``3 built, 1 failed; 2.0 MiB``."""
+    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return f"{counts}; {size(taken)}" if taken else counts
