@@ -95,5 +95,5 @@ def test_lines_are_found_whatever_their_capitals() -> None:
 
 
 def test_durations() -> None:
-    assert (clock(9.9), clock(130)) == ("9 s", "2 min 10 s")
+    assert (clock(9.4), clock(59.9), clock(130)) == ("9 s", "1 min 00 s", "2 min 10 s")
     assert (against(5, None), against(5, 61)) == ("5 s", "5 s of about 1 min 01 s")

@@ -53,6 +53,7 @@ def test_with_a_front_end_there_is_a_widget(name: str, monkeypatch: pytest.Monke
 def test_the_picker_shows_a_recipe_and_its_parts() -> None:
     widget = controls.picker_widget(load_config(), "packages/zlib")
     (which, part), about, text = widget.children[0].children, *widget.children[1:]
+    assert part.value == "the whole recipe" and "pkgname" in text.value
     assert "1.3.1" in about.value and "asked for by" in about.value and "sha256" in about.value
     part.value = "package"
     assert "pkgname" not in text.value and "package" in text.value

@@ -232,7 +232,7 @@ def _look(page: Any, name: str) -> None:
 def test_the_picker_shows_what_is_picked(page: Any) -> None:
     shown = _run(page, "picker")
     shown.get_by_text("The greet of the tests").wait_for()
-    assert "packages/hello" in shown.inner_text()
+    assert "packages/hello" in shown.inner_text() and "pkgname=greet" in shown.inner_text()
     recipe, part = shown.locator("select").all()
     part.select_option("package")
     shown.locator(".mere-code", has_text="echo greet >").wait_for()
@@ -256,6 +256,7 @@ def test_the_explorer_draws_around_what_is_chosen(page: Any) -> None:
 def test_the_board_counts_and_verifies(page: Any, small: Config) -> None:
     shown = _run(page, "board")
     shown.get_by_text("1 there").wait_for()
+    shown.locator("td", has_text="greet.txt").wait_for()
     shown.get_by_role("button", name="Verify sources").click()
     shown.get_by_text("1 verified").wait_for()
     next(small.sources.glob("*/greet.txt")).write_text("hullo")

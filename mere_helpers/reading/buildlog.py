@@ -92,7 +92,7 @@ def clock(seconds: float) -> str:
     >>> clock(130)
     '2 min 10 s'
     """
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 

@@ -46,7 +46,7 @@ def picker_widget(config: Config, id: str) -> Any:
 
     def choose(change: Any = None) -> None:
         about.value = html_of(lambda: _about(recipes, recipes[which.value]))
-        part.options = _parts(config, recipes[which.value])
+        part.options, part.value = _parts(config, recipes[which.value]), _WHOLE
         look()
 
     def look(change: Any = None) -> None:
@@ -89,7 +89,7 @@ def board_widget(config: Config) -> Any:
     def look(verified: bool) -> str:
         tables.update({"sources": source_stock(config, verify=verified), **build_stock(config)})
         if shelf.options != tuple(tables):
-            shelf.options = tuple(tables)
+            shelf.options, shelf.value = tuple(tables), "sources"
         return grid([(escape(name), escape(table.note)) for name, table in tables.items()])
 
     def fill(verified: bool) -> Callable[[Any], None]:

@@ -20,9 +20,7 @@ _OPEN = "To use it, open this chapter in JupyterLab: .venv/bin/jupyter lab"
 def picker(name: str = "musl") -> Shown | Text:
     """Choose a recipe and a part of it; `name` comes first."""
     id = load_recipe(load_config(), name).id
-    text = Text(
-        f"{_OPEN} a list of all recipes: choose one and a part of it, and see it, its sources, and who asks for it."
-    )
+    text = Text(f"A list of all recipes: choose one and a part of it, and see it, its sources and its users.\n{_OPEN}")
     if not live.front_end():
         return text
     from .controls import picker_widget

@@ -96,6 +96,7 @@ class BuildPanel(_Panel):
         self._began = time.monotonic()
         self._running: dict[str, tuple[float, BuildLog]] = {}
         self._last: Event | None = None
+        self._told = self._began
         self._bar: Any = ipywidgets.IntProgress(min=0, max=1, layout={"width": "16em"})
         self._words: Any = ipywidgets.HTML()
         self._builds: Any = ipywidgets.HTML()
@@ -117,7 +118,7 @@ class BuildPanel(_Panel):
                 self._running[event.id] = time.monotonic(), log
             else:
                 self._running.pop(event.id, None)
-            self._last = event
+            self._last, self._told = event, time.monotonic()
         if event.kind == "started" and not self._shown:
             above = ipywidgets.HBox([self._bar, self._words])
             self.show([above, self._builds, self.controls, self.hint, self._log], "What is being built is shown here.")
@@ -137,7 +138,7 @@ class BuildPanel(_Panel):
             if event is None:
                 return
             self._bar.max, self._bar.value = max(1, event.total), event.done
-            left = event.left_s if self._running and not self.over.is_set() else 0.0
+            left = event.left_s - (now - self._told) if self._running and not self.over.is_set() else 0.0
             self._words.value = progress_words(event.done, event.total, now - self._began, left)
             if self.over.is_set():
                 self._builds.value = self._log.value = ""
