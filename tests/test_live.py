@@ -48,25 +48,17 @@ def test_a_kernel_without_a_front_end_gets_nothing(
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_words_of_the_panel() -> None:
-    html = live.panel_html(1, 3, [("cross/<gcc>", 125.0)], 130.0, 61.0)
-    assert "<b>1 of 3</b> done in 2 min 10 s, about 1 min 01 s to come" in html
-    assert "cross/&lt;gcc&gt;" in html
-
-
-def test_a_panel_follows_the_events(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_says_what_is_kept(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "front_end", lambda: True)
-    (config.logs).mkdir()
-    (config.logs / "cross-make.log").write_text("one\ntwo <b>\n")
-    shown = []
-    monkeypatch.setattr("IPython.display.display", shown.append)
-    with live.watching(config) as watch:
-        watch(Event("queued", "cross/make", 0.0, 0, 2, 60.0))
-        assert not shown
-        watch(Event("started", "cross/make", 0.0, 0, 2, 60.0))
-        bar, words, log = shown[0].children
-        assert "two &lt;b&gt;" in log.value
-        assert "cross/make" in words.value
+    with pytest.raises(live.Stopped) as caught, live.watching(config) as watch:
         watch(BUILT)
-        assert (bar.value, bar.max) == (1, 2)
-    assert log.value == ""
+        raise KeyboardInterrupt
+    assert str(caught.value).startswith("1 of 2 builds are finished, and kept")
+    (line,) = caught.value._render_traceback_()
+    assert line == f"Stopped: {caught.value}"
+
+
+def test_an_interrupt_of_a_shell_stays_what_it_is(config: Config) -> None:
+    with pytest.raises(KeyboardInterrupt) as caught, live.watching(config):
+        raise KeyboardInterrupt
+    assert not isinstance(caught.value, live.Stopped)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -18,11 +17,12 @@ import yaml
 
 from mere_helpers.config import load_config
 
+from .browsers import launch
+
 pytestmark = [pytest.mark.site, pytest.mark.slow]
 
 CHECKOUT = load_config().checkout
 WIDTHS = (1280, 390)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TOC = yaml.safe_load((CHECKOUT / "_toc.yml").read_text())
 PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 
@@ -55,16 +55,8 @@ def address(html: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip("this host has no Chromium, so nobody has looked at the pages: make setup-tests")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=flags)
+    with launch("so nobody has looked at the pages") as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(params=WIDTHS)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from ..recipes.plan import Plan
 from ..report import size
 from .figure import BLUE, GREY, RED, Figure, drawn
 from .recorded import RecordedRun
+from .relations import around
 
 #: Builds shorter than this part of a run get no name in the timeline.
 _NAMED = 0.035
@@ -98,28 +99,15 @@ def timeline_chart(run: RecordedRun, plan: Plan) -> Figure:
 
 def dependency_chart(plan: Plan, ids: Sequence[str]) -> Figure:
     """The packages in their order, each with arcs to those that it needs."""
-    from matplotlib.patches import Arc
-
     order = [id for id in plan.order() if id in set(ids)]
     place = {id: number for number, id in enumerate(order)}
     arcs = [(place[id], place[needed]) for id in order for needed in plan.dependencies(id) if needed in place]
     common = {needed for _, needed in arcs if sum(other == needed for _, other in arcs) > len(order) / 2}
     greedy = {one for one, _ in arcs if sum(other == one for other, _ in arcs) > len(order) / 3}
+    drawn_arcs = [(one, other, BLUE) for one, other in arcs if other not in common and one not in greedy]
 
     def draw(canvas: Any) -> None:
-        axes = canvas.subplots()
-        for one, other in arcs:
-            if other not in common and one not in greedy:
-                high = abs(one - other)
-                axes.add_patch(
-                    Arc((0, (one + other) / 2), 1.2 * high**0.8, high, theta1=270, theta2=90, color=BLUE, lw=0.8)
-                )
-        for id, number in place.items():
-            weight = "bold" if number in common else "normal"
-            axes.text(-0.3, number, id.partition("/")[2], ha="right", va="center", weight=weight)
-        axes.set_xlim(-9, 12)
-        axes.set_ylim(len(order) - 0.5, -0.5)
-        axes.set_axis_off()
+        _draw_arcs(canvas, [id.partition("/")[2] for id in order], drawn_arcs, common)
 
     needed_most = ", ".join(order[number].partition("/")[2] for number in sorted(common))
     text = (
@@ -128,6 +116,38 @@ def dependency_chart(plan: Plan, ids: Sequence[str]) -> Figure:
         "so are those of what needs nearly all."
     )
     return drawn(draw, height=0.17 * len(order) + 0.2, caption="Which package needs which to be built", text=text)
+
+
+def neighbour_chart(needs: Mapping[str, Sequence[str]], id: str, *, deep: bool) -> Figure:
+    """What one build needs, above it, and what needs it, below.
+
+    Parameters
+    ----------
+    needs : mapping of str to sequence of str
+        What each build needs directly, by id; in an order in which each comes behind what it needs.
+    id : str
+        The one in the middle.
+    deep : bool
+        Draw what is needed by way of others, too.
+    """
+    above, below = around(needs, id)
+    users = [other for other in needs if id in needs[other]]
+    wanted = above | below if deep else {*needs[id], *users}
+    rows = [other for other in needs if other == id or other in wanted]
+    place = {other: number for number, other in enumerate(rows)}
+    arcs = [
+        (place[one], place[other], RED if id in (one, other) else BLUE)
+        for one in rows
+        for other in needs[one]
+        if other in place and (deep or id in (one, other))
+    ]
+
+    def draw(canvas: Any) -> None:
+        _draw_arcs(canvas, [other.removeprefix("packages/") for other in rows], arcs, {place[id]})
+
+    text = f"{id} needs {_listed(len(above), needs[id])}. It is needed by {_listed(len(below), users)}."
+    caption = f"What {id} needs, above it, and what needs it, below"
+    return drawn(draw, height=0.17 * len(rows) + 0.2, caption=caption, text=text)
 
 
 def size_chart(sources: Mapping[str, int], packages: Mapping[str, int], installed: Mapping[str, int]) -> Figure:
@@ -187,6 +207,28 @@ def container_chart(seconds: Sequence[float]) -> Figure:
 
     text = f"{len(ordered)} containers, one after another."
     return drawn(draw, height=2.4, caption="Making a container and taking it down", text=text, compared=False)
+
+
+def _draw_arcs(canvas: Any, names: Sequence[str], arcs: Sequence[tuple[int, int, str]], bold: Container[int]) -> None:
+    """Names below each other, and beside them an arc in its colour for each pair of rows."""
+    from matplotlib.patches import Arc
+
+    axes = canvas.subplots()
+    for one, other, colour in arcs:
+        high = abs(one - other)
+        axes.add_patch(Arc((0, (one + other) / 2), 1.2 * high**0.8, high, theta1=270, theta2=90, color=colour, lw=0.8))
+    for number, name in enumerate(names):
+        axes.text(-0.3, number, name, ha="right", va="center", weight="bold" if number in bold else "normal")
+    axes.set_xlim(-9, 12)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_axis_off()
+
+
+def _listed(count: int, direct: Sequence[str]) -> str:
+    if not count:
+        return "nothing"
+    directly = "" if count == len(direct) else f", {len(direct)} of them directly"
+    return f"{count} build{'s' * (count != 1)}{directly}: {', '.join(direct)}"
 
 
 def _dearest(costs: Sequence[tuple[float, str]], total: float) -> str:

@@ -6,9 +6,11 @@ import atexit
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from ..config import Config, clean_environment
 from ..containers.container import Bind, Container
@@ -72,21 +74,31 @@ def run_on_host(config: Config, command: str, tools: Sequence[Entry] = ()) -> st
     return _result(done.returncode, done.stdout.decode(errors="replace"))
 
 
-def run_in_container(config: Config, command: str, layers: Sequence[Path], binds: Sequence[Bind] = ()) -> str:
+def run_in_container(
+    config: Config,
+    command: str,
+    layers: Sequence[Path],
+    binds: Sequence[Bind] = (),
+    *,
+    stop: threading.Event | None = None,
+) -> str:
     """Run a shell command in a container that is made for it, in ``/desk``: a copy of the desk's files.
 
     Nothing comes back but what it printed. Parameters, result and errors are those of `run_on_host`; `layers` make the
-    root, topmost first, and `binds` are seen inside.
+    root, topmost first, and `binds` are seen inside. Once `stop` is set, everything in the container is killed.
     """
     here = desk(config)
-    log = here.parent / "log"
-    log.unlink(missing_ok=True)
-    with Container(config, layers, binds=binds, folders=["/desk"]) as container:
-        container.copy_in(sorted(here.iterdir()), "/desk")
-        done = container.run(["sh", "-ec", command], log=log, timeout=TIMEOUT, cwd="/desk")
+    # A file for each command, because a console may run one beside that of a cell.
+    with NamedTemporaryFile(dir=here.parent, prefix="log-") as log:
+        with Container(config, layers, binds=binds, folders=["/desk"], stop=stop) as container:
+            container.copy_in(sorted(here.iterdir()), "/desk")
+            done = container.run(["sh", "-ec", command], log=Path(log.name), timeout=TIMEOUT, cwd="/desk")
+        printed = log.read().decode(errors="replace")
     if done.timed_out:
         raise BuildError(f"still running after {TIMEOUT:g} s, and ended: {command}")
-    return _result(done.code, log.read_text(errors="replace"))
+    if stop is not None and stop.is_set():
+        raise BuildError("stopped" + (f"\n{printed.rstrip()}" if printed.strip() else ""))
+    return _result(done.code, printed)
 
 
 def _union(room: Path, tools: Sequence[Entry]) -> Path:

@@ -12,7 +12,6 @@ from ..building.builders import package_file
 from ..building.package_file import package_contents, package_info
 from ..building.repository import tamper as spoil
 from ..config import Config, load_config
-from ..containers.container import Bind
 from ..errors import MereError, RecipeError
 from ..fetching import source
 from ..machine import host
@@ -181,11 +180,8 @@ def run(command: str, *, tools: str | None = None, inside: str | Sequence[str] |
         The command failed; the message is what it printed.
     """
     config = load_config()
-    if inside == "system":
-        found, system = wanted.installed(config)
-        return Text(desk.run_in_container(config, command, [system], [Bind(found.folder, "/repository")]))
     if inside is not None:
-        return Text(desk.run_in_container(config, command, layers_of(config, inside)))
+        return Text(desk.run_in_container(config, command, *wanted.root_of(config, inside)))
     if tools is None:
         return Text(desk.run_on_host(config, command))
     graph = Plan.from_recipes(config)

@@ -10,6 +10,7 @@ from ..building.builders import installer, package_file
 from ..building.package_file import package_info
 from ..building.repository import TOOLS, Repository, install, publish
 from ..config import Config
+from ..containers.container import Bind
 from ..containers.layers import compose
 from ..fetching.source import source_path
 from ..proving.digests import Digests, digests_of
@@ -34,6 +35,17 @@ def ids_of(graph: Plan, names: Iterable[str]) -> list[str]:
         else:
             wanted.append(load_recipe(graph.config, name).id)
     return list(dict.fromkeys(wanted))
+
+
+def root_of(config: Config, inside: str | Sequence[str]) -> tuple[list[Path], list[Bind]]:
+    """The root of a container, topmost layer first, and what of the host is seen in it.
+
+    ``system`` means the installed system, which sees the repository that it came from; all else is as for `layers_of`.
+    """
+    if inside == "system":
+        found, system = installed(config)
+        return [system], [Bind(found.folder, "/repository")]
+    return layers_of(config, inside), []
 
 
 def layers_of(config: Config, inside: str | Sequence[str]) -> list[Path]:
