@@ -1,8 +1,8 @@
-# Four words are enough: bootstrap, test, book, clean.
+# Four words are enough: bootstrap, test, book, clean. And `make epub`, for those who read elsewhere.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 
-.PHONY: bootstrap setup setup-tests test book clean
+.PHONY: bootstrap setup setup-tests test book epub clean
 
 bootstrap: setup
 	$(PYTHON) -m mere_helpers run
@@ -20,6 +20,10 @@ test: setup-tests
 
 book: setup
 	.venv/bin/jupyter-book build . -n -W --keep-going
+
+# The same chapters as one file, _build/epub/mere-linux-from-source.epub.
+epub: setup
+	.venv/bin/jupyter-book build . -n -W --keep-going --builder custom --custom-builder epub
 
 # What the checkout holds. The store is cleaned by `python -m mere_helpers clean`.
 clean:

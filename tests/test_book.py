@@ -100,6 +100,15 @@ def test_normalised_notebooks_say_nothing_about_the_run() -> None:
     ]
 
 
+def test_a_picture_in_the_pages_has_the_text_that_it_has_in_the_notebook() -> None:
+    picture = new_output("display_data", data={"image/png": "", "text/plain": "figure: two bars"})
+    cell = new_code_cell("figure()", metadata={"mystnb": {"image": {"alt": "old"}}}, outputs=[picture])
+    (normalised,) = book.normalise(new_notebook(cells=[cell])).cells
+    assert normalised.metadata == {"mystnb": {"image": {"alt": "figure: two bars"}}}
+    cell.outputs = []
+    assert book.normalise(new_notebook(cells=[cell])).cells[0].metadata == {}
+
+
 @pytest.mark.parametrize(
     ("cell", "ids"),
     [

@@ -12,7 +12,10 @@ from spellchecker import SpellChecker
 from mere_helpers.config import load_config
 
 CHECKOUT = load_config().checkout
-TEXTS = [*sorted(CHECKOUT.glob("notebooks/*.ipynb")), *sorted(CHECKOUT.glob("book/*.md")), CHECKOUT / "README.md"]
+#: Not prose: its sentences are those of the recipes.
+INDEX = CHECKOUT / "book/index-of-recipes.md"
+PAGES = sorted(set(CHECKOUT.glob("book/*.md")) - {INDEX})
+TEXTS = [*sorted(CHECKOUT.glob("notebooks/*.ipynb")), *PAGES, CHECKOUT / "README.md"]
 
 #: The words of our trade, and names; one a line.
 TRADE = set((Path(__file__).parent / "words.txt").read_text().split())

@@ -30,7 +30,7 @@ _KERNEL = {
 _PICTURES = {"containers": "temptools", "sizes": PUBLISHED, "growth": PUBLISHED}
 
 #: Cell tags that mean something; all others are dropped.
-_TAGS = {"nbval-ignore-output", "nbval-skip", "hide-input", "remove-input"}
+_TAGS = {"nbval-ignore-output", "nbval-skip", "hide-input", "hide-output", "remove-input"}
 
 
 def chapters(config: Config) -> list[Path]:
@@ -111,6 +111,10 @@ def normalise(notebook: Any) -> Any:
         cell.metadata = type(notebook.metadata)({"tags": tags} if tags else {})
         if cell.cell_type != "code":
             continue
+        # What the pages say of a picture, to those who cannot see it, is what the picture says of itself.
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                cell.metadata["mystnb"] = {"image": {"alt": output["data"]["text/plain"]}}
         count += 1
         cell.execution_count = count
         # A progress panel lives only as long as its kernel.
@@ -185,19 +189,19 @@ def _used(source: str) -> Iterator[str]:
             continue
         words = [node.id for node in (call.func, *call.args[:1]) if isinstance(node, ast.Name)]
         if {"build", "compare"} & set(words):
-            yield from (name for value in call.args for name in _texts(value))
+            yield from (name for value in call.args for name in texts(value))
         elif "figure" in words:
-            yield from (_PICTURES[name] for value in call.args for name in _texts(value) if name in _PICTURES)
+            yield from (_PICTURES[name] for value in call.args for name in texts(value) if name in _PICTURES)
         elif "contents" in words:
-            yield from _texts(call.args[0])
+            yield from texts(call.args[0])
         elif words and words[0] in ("install", "repository", "tamper", "verdict", "digests", "provenance"):
             yield PUBLISHED
         for option in call.keywords:
             if option.arg in ("tools", "inside"):
-                yield from (PUBLISHED if name == "system" else name for name in _texts(option.value))
+                yield from (PUBLISHED if name == "system" else name for name in texts(option.value))
 
 
-def _texts(value: ast.expr) -> list[str]:
+def texts(value: ast.expr) -> list[str]:
     """The strings in an expression."""
     return [node.value for node in ast.walk(value) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 

@@ -19,7 +19,7 @@ from ..recipes.plan import Plan
 from ..report import Table, Text
 from ..storage.substitutes import export
 from ..storage.tree import remove_tree
-from . import proofs, vocabulary
+from . import places, proofs, vocabulary
 from .wanted import PUBLISHED
 
 #: Exit status when the time that was given is used up: not a failure, only not the end.
@@ -79,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("names", nargs="*", metavar="NAME", help="a recipe or a stage; everything by default")
     costs = word("bench", _bench, "print what the runs cost that filled this store")
     costs.add_argument("--record", action="store_true", help="write down what each build cost, for the book to tell of")
+    index = word(
+        "index",
+        lambda config, options: places.index(config, renew=options.update),
+        "compare the index of recipes with the recipes and the chapters",
+    )
+    index.add_argument("--update", action="store_true", help="write it anew")
     _add_proofs(word)
     return parser
 
