@@ -231,7 +231,7 @@ def _look(page: Any, name: str) -> None:
 
 def test_the_picker_shows_what_is_picked(page: Any) -> None:
     shown = _run(page, "picker")
-    shown.get_by_text("The greet of the tests").wait_for()
+    shown.get_by_text("The greet of the tests", exact=True).wait_for()
     assert "packages/hello" in shown.inner_text() and "pkgname=greet" in shown.inner_text()
     recipe, part = shown.locator("select").all()
     part.select_option("package")

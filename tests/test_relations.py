@@ -35,7 +35,10 @@ def test_the_picture_shows_neighbours_or_all() -> None:
     needs = {"a": (), "b": ("a",), "c": ("b",), "d": ("c",), "packages/e": ("d",)}
     near = charts.neighbour_chart(needs, "c", deep=False)
     deep = charts.neighbour_chart(needs, "c", deep=True)
-    assert near.text == ("c needs 2 builds, 1 of them directly: b. It is needed by 2 builds, 1 of them directly: d.")
+    follows = "and what follows from that"
+    assert near.text == f"c needs 2 builds: b, {follows}. It is needed by 2 builds: d, {follows}."
     assert [name in near.svg for name in (">a<", ">b<", ">c<", ">d<", ">e<")] == [False, True, True, True, False]
     assert all(name in deep.svg for name in (">a<", ">b<", ">c<", ">d<", ">e<"))
-    assert charts.neighbour_chart(needs, "a", deep=False).text.startswith("a needs nothing. It is needed by 4 builds")
+    assert charts.neighbour_chart(needs, "a", deep=False).text.startswith(
+        "a needs nothing. It is needed by 4 builds: b, and"
+    )

@@ -124,7 +124,7 @@ def neighbour_chart(needs: Mapping[str, Sequence[str]], id: str, *, deep: bool) 
     Parameters
     ----------
     needs : mapping of str to sequence of str
-        What each build needs directly, by id; in an order in which each comes behind what it needs.
+        As from `relations`: what each build needs, without what follows from that, each behind what it needs.
     id : str
         The one in the middle.
     deep : bool
@@ -227,8 +227,8 @@ def _draw_arcs(canvas: Any, names: Sequence[str], arcs: Sequence[tuple[int, int,
 def _listed(count: int, direct: Sequence[str]) -> str:
     if not count:
         return "nothing"
-    directly = "" if count == len(direct) else f", {len(direct)} of them directly"
-    return f"{count} build{'s' * (count != 1)}{directly}: {', '.join(direct)}"
+    rest = "" if count == len(direct) else ", and what follows from that"
+    return f"{count} build{'s' * (count != 1)}: {', '.join(direct)}{rest}"
 
 
 def _dearest(costs: Sequence[tuple[float, str]], total: float) -> str:
