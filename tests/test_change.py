@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -32,13 +33,16 @@ _LEFT = shutil.ignore_patterns(".git", ".venv", "_build", ".*_cache", "__pycache
 
 
 @pytest.fixture
-def changed(tmp_path: Path) -> Iterator[Config]:
+def changed() -> Iterator[Config]:
     """A copy of the checkout with one byte changed, and what it adds to the store taken out again in the end."""
     graph = Plan.from_recipes(CONFIG)
     before = found(CONFIG, graph.order(), plan=graph)
     if missing := [id for id in graph.order() if id.startswith("packages/") and id not in before]:
         pytest.skip(f"{len(missing)} packages are not built yet: make bootstrap")
-    copy = tmp_path / "checkout"
+    # Not in pytest's own folders: those are closed to the root of containers.
+    base = Path(tempfile.mkdtemp(prefix="mere-test-", dir="/tmp"))
+    base.chmod(0o755)
+    copy = base / "checkout"
     shutil.copytree(CONFIG.checkout, copy, ignore=_LEFT, symlinks=True)
     recipe = copy / f"recipes/{RECIPE}/PKGBUILD"
     text = recipe.read_bytes()
@@ -52,6 +56,7 @@ def changed(tmp_path: Path) -> Iterator[Config]:
         if id not in before or entry.key != before[id].key:
             store.remove(entry)
     store.remember(before[RECIPE])
+    shutil.rmtree(base)
 
 
 def _run(config: Config, *command: str) -> subprocess.CompletedProcess[str]:
