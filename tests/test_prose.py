@@ -19,7 +19,7 @@ TRADE = set((Path(__file__).parent / "words.txt").read_text().split())
 
 #: What is not prose: code, addresses, roles of the markup.
 _CODE = re.compile(
-    r"```(?!\{admonition\}).*?```|`[^`]*`|\{\w+\}|\]\([^)]*\)|https?://\S+|^:\w+:[^\n]*$", re.DOTALL | re.MULTILINE
+    r"```(?!\{(?:admonition|glossary)\}).*?```|`[^`]*`|\{\w+\}|\]\([^)]*\)|https?://\S+|^:\w+:[^\n]*$", re.DOTALL | re.MULTILINE
 )
 _WORD = re.compile(r"[^\W\d_][^\W\d_A-Z']+")
 
