@@ -15,6 +15,9 @@ from mere_helpers.reading import book
 
 CHAPTERS = book.chapters(load_config())
 TAGS = {"nbval-ignore-output": 2, "nbval-skip": 0, "raises-exception": 0}
+#: Pictures that tell of something else than costs.
+OTHER_PICTURES = {"graph", "containers", "sizes", "growth"}
+FOLDED = re.compile(r"^```\{admonition\} Answer\n:class: dropdown\n.+?^```$", re.DOTALL | re.MULTILINE)
 DURATION = re.compile(r"\b\d+(\.\d+)? ?(s|sec|seconds|min|minutes|ms)\b")
 
 
@@ -24,6 +27,16 @@ def _read(path: Path):
 
 def _code(path: Path) -> list:
     return [cell for cell in _read(path).cells if cell.cell_type == "code"]
+
+
+def _prose(path: Path) -> str:
+    return "\n\n".join(cell.source for cell in _read(path).cells if cell.cell_type == "markdown")
+
+
+def _calls(path: Path, *words: str) -> list[ast.Call]:
+    nodes = [node for cell in _code(path) for node in ast.walk(ast.parse(cell.source))]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    return [call for call in calls if call.func.id in words]
 
 
 def _outputs(path: Path) -> list[str]:
@@ -45,6 +58,11 @@ def test_tags_that_weaken_a_check_are_rare() -> None:
     tags = [tag for path in CHAPTERS for cell in _read(path).cells for tag in cell.metadata.get("tags", ())]
     for tag, most in TAGS.items():
         assert tags.count(tag) <= most
+
+
+def test_there_is_enough_prose_and_not_too_much() -> None:
+    words = sum(len(FOLDED.sub("", _prose(path)).split()) for path in CHAPTERS)
+    assert 60 <= words / sum(len(_code(path)) for path in CHAPTERS) <= 120
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -76,14 +94,27 @@ class TestChapter:
         assert median(lengths) <= 2
 
     def test_there_is_more_prose_than_code(self, path: Path) -> None:
-        prose = sum(len(cell.source.split()) for cell in _read(path).cells if cell.cell_type == "markdown")
-        assert prose >= 25 * len(_code(path))
+        assert 50 <= len(FOLDED.sub("", _prose(path)).split()) / len(_code(path)) <= 150
 
-    def test_has_a_title_a_summary_and_an_exercise(self, path: Path) -> None:
-        prose = "\n".join(cell.source for cell in _read(path).cells if cell.cell_type == "markdown")
+    def test_has_a_title_and_a_summary(self, path: Path) -> None:
+        prose = _prose(path)
         assert prose.startswith("# ")
         assert "\n## Summary\n" in prose
-        assert "**Exercise.**" in prose
+
+    def test_has_two_or_three_exercises_with_folded_answers(self, path: Path) -> None:
+        _, *exercises = _prose(path).split("\n**Exercise.** ")
+        assert 2 <= len(exercises) <= 3
+        for exercise in exercises:
+            assert len(FOLDED.findall(exercise)) == 1
+
+    def test_ends_with_a_sentence_that_leads_on(self, path: Path) -> None:
+        assert not _prose(path).rstrip().endswith("```")
+
+    def test_shows_what_its_builds_cost(self, path: Path) -> None:
+        if not _calls(path, "build"):
+            return
+        pictures = [{ast.literal_eval(name) for name in call.args} for call in _calls(path, "figure")]
+        assert _calls(path, "cost") or any(names - OTHER_PICTURES for names in pictures)
 
     def test_no_cell_ends_in_a_semicolon_or_failed(self, path: Path) -> None:
         for cell in _code(path):

@@ -21,9 +21,9 @@ TEXTS = [*sorted(CHECKOUT.glob("notebooks/*.ipynb")), *PAGES, CHECKOUT / "README
 TRADE = set((Path(__file__).parent / "words.txt").read_text().split())
 
 #: What is not prose: code, addresses, roles of the markup.
-_CODE = re.compile(
-    r"```(?!\{admonition\}).*?```|`[^`]*`|\{\w+\}|\]\([^)]*\)|https?://\S+|^:\w+:[^\n]*$", re.DOTALL | re.MULTILINE
-)
+_CODE = re.compile(r"```.*?```|`[^`]*`|\{[\w:]+\}|\]\([^)]*\)|https?://\S+|^:\w+:[^\n]*$", re.DOTALL | re.MULTILINE)
+#: What is prose, though it stands between marks of code.
+_FOLDED = re.compile(r"^```\{(?:admonition|glossary)\}(.*?)^```$", re.DOTALL | re.MULTILINE)
 _WORD = re.compile(r"[^\W\d_][^\W\d_A-Z']+")
 
 AMERICAN = (
@@ -46,7 +46,7 @@ def prose(path: Path) -> str:
     if path.suffix == ".ipynb":
         cells = json.loads(text)["cells"]
         text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    return _CODE.sub(" ", text)
+    return _CODE.sub(" ", _FOLDED.sub(r"\1", text))
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
