@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.reading.buildlog import KEPT, BuildLog, against, clock, matching, phase_of
+from mere_helpers.watching.buildlog import KEPT, BuildLog, against, clock, matching, phase_of
 
 MAKEPKG = """\
 ==> Making package: gcc 14.2.0-1 (Mon Nov 23 22:47:18 2026)

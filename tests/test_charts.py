@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.reading import charts
-from mere_helpers.reading.figure import Figure
-from mere_helpers.reading.recorded import Cost, RecordedRun
+from mere_helpers.drawing import charts
+from mere_helpers.drawing.figure import Figure
+from mere_helpers.drawing.recorded import Cost, RecordedRun
 from mere_helpers.recipes.plan import Plan
 
 RUN = RecordedRun(

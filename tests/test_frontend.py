@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mere_helpers.errors import BuildError
-from mere_helpers.reading.frontend import highlighted, html_of, printed
 from mere_helpers.report import Text
+from mere_helpers.watching.frontend import highlighted, html_of, printed
 
 
 def test_an_error_is_shown_in_words() -> None:

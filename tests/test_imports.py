@@ -10,7 +10,18 @@ import pytest
 import mere_helpers
 
 LIBRARY = Path(mere_helpers.__file__).parent
-ORDER = ("recipes", "fetching", "storage", "containers", "machine", "building", "proving", "reading")
+ORDER = (
+    "recipes",
+    "fetching",
+    "storage",
+    "containers",
+    "machine",
+    "building",
+    "proving",
+    "drawing",
+    "watching",
+    "reading",
+)
 
 
 def test_every_folder_has_its_place() -> None:

@@ -11,8 +11,8 @@ from mere_helpers import board, console, explorer, picker
 from mere_helpers.config import load_config
 from mere_helpers.errors import MereError
 from mere_helpers.reading import interactive
-from mere_helpers.reading.frontend import Shown
 from mere_helpers.report import Text
+from mere_helpers.watching.frontend import Shown
 
 WORDS = {"picker": lambda: picker("zlib"), "explorer": lambda: explorer("zlib"), "board": board, "console": console}
 

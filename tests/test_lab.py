@@ -60,7 +60,7 @@ from mere_helpers.building.schedule import run
 from mere_helpers.config import load_config
 from mere_helpers.containers.container import Container
 from mere_helpers.errors import BuildError
-from mere_helpers.reading import live
+from mere_helpers.watching import live
 
 
 def builder(build):

@@ -8,7 +8,7 @@ import pytest
 
 from mere_helpers.building.timeline import Event
 from mere_helpers.config import Config
-from mere_helpers.reading import live
+from mere_helpers.watching import live
 
 BUILT = Event("built", "cross/make", 9.0, 1, 2, 60.0)
 

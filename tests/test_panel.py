@@ -14,8 +14,8 @@ import pytest
 from mere_helpers.building.timeline import Event
 from mere_helpers.config import Config
 from mere_helpers.fetching.source import FetchEvent
-from mere_helpers.reading import panel
-from mere_helpers.reading.panel import BuildPanel, FetchPanel
+from mere_helpers.watching import panel
+from mere_helpers.watching.panel import BuildPanel, FetchPanel
 
 STARTED = Event("started", "cross/make", 0.0, 0, 2, 60.0)
 BUILT = Event("built", "cross/make", 9.0, 1, 2, 60.0)

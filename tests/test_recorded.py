@@ -8,8 +8,8 @@ from dataclasses import asdict
 import pytest
 
 from mere_helpers.config import Config, load_config
+from mere_helpers.drawing.recorded import Cost, record_run, recorded_run
 from mere_helpers.errors import BuildError, MereError
-from mere_helpers.reading.recorded import Cost, record_run, recorded_run
 from mere_helpers.recipes.plan import Plan
 
 

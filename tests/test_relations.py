@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mere_helpers.config import Config
-from mere_helpers.reading import charts
-from mere_helpers.reading.relations import around, relations
+from mere_helpers.drawing import charts
+from mere_helpers.drawing.relations import around, relations
 from mere_helpers.recipes.plan import Plan
 
 

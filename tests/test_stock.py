@@ -6,7 +6,7 @@ import pytest
 
 from mere_helpers.building.schedule import run
 from mere_helpers.config import Config
-from mere_helpers.reading.stock import build_stock, source_stock
+from mere_helpers.watching.stock import build_stock, source_stock
 
 from .conftest import sha256
 from .test_schedule import Builders

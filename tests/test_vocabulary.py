@@ -95,7 +95,7 @@ def test_workarounds_come_from_the_recipes() -> None:
 
 
 def test_a_chapter_whose_beginning_is_missing_says_what_to_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mere_helpers.reading.live.front_end", lambda: True)
+    monkeypatch.setattr("mere_helpers.watching.live.front_end", lambda: True)
     with pytest.raises(
         MereError, match=r"of \d+ builds that this chapter takes .* are missing: cross/make, .* minutes"
     ) as caught:

@@ -1,1 +1,1 @@
-"""What a reader meets: the words of the cells, live progress, figures, the runner of the book, the command line."""
+"""What a reader says: the words of the cells, the runner of the book, the command line."""

@@ -183,8 +183,8 @@ def _clean(config: Config, options: argparse.Namespace) -> None:
 
 
 def _bench(config: Config, options: argparse.Namespace) -> Table:
+    from ..drawing.recorded import record_run
     from .bench import bench
-    from .recorded import record_run
 
     if options.record:
         record_run(config)

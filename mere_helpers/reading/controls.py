@@ -14,15 +14,15 @@ import ipywidgets
 
 from ..config import Config
 from ..containers.container import Bind
+from ..drawing import charts
+from ..drawing.relations import relations
 from ..errors import MereError
 from ..recipes.plan import Plan
 from ..recipes.recipe import Recipe, load_recipes
 from ..report import Table
-from . import charts
+from ..watching.frontend import grid, highlighted, html_of, printed
+from ..watching.stock import build_stock, source_stock
 from .desk import run_in_container
-from .frontend import grid, highlighted, html_of, printed
-from .relations import relations
-from .stock import build_stock, source_stock
 from .vocabulary import show
 
 _WHOLE = "the whole recipe"

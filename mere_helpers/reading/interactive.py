@@ -8,8 +8,8 @@ from ..config import load_config
 from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import load_recipe
 from ..report import Text
-from . import live
-from .frontend import Shown
+from ..watching import live
+from ..watching.frontend import Shown
 from .wanted import root_of
 
 __all__ = ["board", "console", "explorer", "picker"]

@@ -12,6 +12,9 @@ from ..building.builders import package_file
 from ..building.package_file import package_contents, package_info
 from ..building.repository import tamper as spoil
 from ..config import Config, load_config
+from ..drawing import charts
+from ..drawing.figure import Figure
+from ..drawing.recorded import recorded_run
 from ..errors import MereError, RecipeError
 from ..fetching import source
 from ..machine import host
@@ -19,11 +22,10 @@ from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import Recipe, function_text, load_recipe, load_recipes
 from ..report import Table, Text, size
 from ..storage.store import Entry, Store
-from . import charts, desk, live, wanted
+from ..watching import live
+from . import desk, wanted
 from .bench import container_seconds
 from .book import growth, taken
-from .figure import Figure
-from .recorded import recorded_run
 from .wanted import built, ids_of, layers_of
 
 __all__ = [

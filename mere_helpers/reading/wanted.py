@@ -18,7 +18,7 @@ from ..proving.provenance import documents, published_packages
 from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import load_recipe, load_recipes
 from ..storage.store import Entry
-from . import live
+from ..watching import live
 
 #: The round whose packages are published: those that the system has built by itself.
 PUBLISHED = ROUNDS[1]

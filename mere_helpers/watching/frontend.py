@@ -74,7 +74,8 @@ def printed(text: str, lines: int = 0) -> str:
         return pre
     # A column that begins at its lower end is scrolled to it.
     window = f"height: {1.3 * 12 * lines + 12:.0f}px; overflow: auto; display: flex; flex-direction: column-reverse"
-    return f'<div style="{window}; background: var(--jp-cell-editor-background, transparent); padding: 4px 8px">{pre}</div>'
+    window += "; background: var(--jp-cell-editor-background, transparent); padding: 4px 8px"
+    return f'<div style="{window}">{pre}</div>'
 
 
 def highlighted(text: Text) -> str:

@@ -18,12 +18,12 @@ from IPython.display import display
 
 from ..building.timeline import Event
 from ..config import Config
+from ..drawing.recorded import recorded_run
 from ..errors import MereError
 from ..fetching.source import FetchEvent
 from ..report import Text, size
 from .buildlog import KEPT, BuildLog, against, clock, matching
 from .frontend import Shown, answers, grid, interrupt_cell, printed
-from .recorded import recorded_run
 
 #: Seconds between two looks at the clock and at the logs.
 _TICK = 1.0

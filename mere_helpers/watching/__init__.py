@@ -1,0 +1,1 @@
+"""What a reader sees of work that goes on: panels, logs, lines."""
