@@ -252,7 +252,11 @@ def _lanes(run: RecordedRun) -> dict[str, int]:
 
 
 def _load(run: RecordedRun) -> tuple[list[float], list[float]]:
-    """Minutes, and from each on how many processors were busy; a build's time is spread evenly over its duration."""
+    """Minutes, and from each on how many processors were busy.
+
+    It is reckoned, not measured: a build's time is spread evenly over its duration. Where that makes more than there
+    are processors, because a build was slower while others ran beside it, all of them were busy.
+    """
     changes: dict[float, float] = {}
     for cost in run.builds.values():
         busy = cost.cpu_s / max(cost.ended - cost.started, 0.1)
@@ -262,5 +266,5 @@ def _load(run: RecordedRun) -> tuple[list[float], list[float]]:
     for moment, change in sorted(changes.items()):
         now += change
         moments.append(moment / 60)
-        loads.append(round(now, 3))
+        loads.append(round(min(now, run.cores), 3))
     return moments, loads
