@@ -84,25 +84,29 @@ def elsewhere(config: Config, names: Sequence[str]) -> Table:
     entries = built(config, graph, ids)
     equal: dict[str, str] = {}
     wrong: list[str] = []
-    refuted: set[str] = set()
     jobs = config.jobs + 3
     with Jobserver(config.work / "jobs", jobs - 1) as jobserver, ThreadPoolExecutor(config.jobs, "vary") as executor:
         try:
             again = {executor.submit(vary, config, graph, id, entries, jobserver): id for id in ids}
             for future in as_completed(again):
-                if isinstance(error := future.exception(), MereError):
-                    wrong.append(f"{again[future]}: {error}")
-                    refuted |= entries[again[future]].outputs.keys()
-                    print(f"not equal  {again[future]}", file=sys.stderr, flush=True)
+                entry = entries[again[future]]
+                # Recorded at once: the whole takes long, and what is shown is shown.
+                try:
+                    future.result()
+                except MereError as error:
+                    wrong.append(f"{entry.id}: {error}")
+                    record_proof(config, "elsewhere", {}, refuted=entry.outputs)
+                    print(f"not equal  {entry.id}", file=sys.stderr, flush=True)
                 else:
-                    equal |= digests_of((), [entries[again[future]]]).packages
-                    print(f"equal  {again[future]}", file=sys.stderr, flush=True)
+                    found = digests_of((), [entry]).packages
+                    record_proof(config, "elsewhere", found)
+                    equal |= found
+                    print(f"equal  {entry.id}", file=sys.stderr, flush=True)
         except BaseException:
             # Ctrl-C, mostly. The builds notice the event and tear down what they started.
             jobserver.stop.set()
             executor.shutdown(cancel_futures=True)
             raise
-    record_proof(config, "elsewhere", equal, refuted)
     if wrong:
         raise BuildError("\n\n".join([*wrong, f"{len(wrong)} of {len(ids)} recipes are not equal elsewhere"]))
     rows = tuple((file, "equal") for file in sorted(equal))
