@@ -39,13 +39,8 @@ def watching(config: Config) -> Iterator[Watch]:
     if front_end():
         from .panel import BuildPanel
 
-        panel = BuildPanel(config)
-        try:
-            yield panel.tell
-        except KeyboardInterrupt:
-            raise Stopped(panel.kept()) from None
-        finally:
-            panel.close()
+        with _shown(BuildPanel(config)) as tell:
+            yield tell
     else:
         with _lines() as file:
             yield lambda event: _line(event, file)
@@ -57,18 +52,24 @@ def fetching() -> Iterator[Callable[[FetchEvent], None]]:
     if front_end():
         from .panel import FetchPanel
 
-        panel = FetchPanel()
-        try:
-            yield panel.tell
-        except KeyboardInterrupt:
-            raise Stopped(panel.kept()) from None
-        finally:
-            panel.close()
+        with _shown(FetchPanel()) as tell:
+            yield tell
     elif _in_kernel():
         with _lines() as file:
             yield lambda event: _fetch_line(event, file)
     else:
         yield print_progress
+
+
+@contextmanager
+def _shown(panel: Any) -> Iterator[Callable[[Any], None]]:
+    """A panel's `tell`, for the time of the block."""
+    try:
+        yield panel.tell
+    except KeyboardInterrupt:
+        raise Stopped(panel.kept()) from None
+    finally:
+        panel.close()
 
 
 @contextmanager
