@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..recipes.plan import ROUNDS, Plan
+from ..recipes.plan import ROUNDS, Plan, reachable
 
 
 def relations(plan: Plan) -> dict[str, tuple[str, ...]]:
@@ -27,15 +27,4 @@ def relations(plan: Plan) -> dict[str, tuple[str, ...]]:
 def around(needs: Mapping[str, Sequence[str]], id: str) -> tuple[set[str], set[str]]:
     """All that a build needs, and all that need it, directly or by way of others."""
     users = {other: [one for one in needs if other in needs[one]] for other in needs}
-    return _reached(needs, id), _reached(users, id)
-
-
-def _reached(edges: Mapping[str, Sequence[str]], id: str) -> set[str]:
-    found: set[str] = set()
-    pending = [*edges[id]]
-    while pending:
-        other = pending.pop()
-        if other not in found:
-            found.add(other)
-            pending += edges[other]
-    return found
+    return reachable(needs[id], needs.__getitem__), reachable(users[id], users.__getitem__)

@@ -169,7 +169,7 @@ def missing(config: Config, graph: Plan, notebook: Path) -> list[str]:
 def growth(config: Config) -> list[tuple[str, int, int]]:
     """For each chapter that adds packages: its name, how many there are at its end, and the bytes that they take."""
     graph = Plan.from_recipes(config)
-    taken = sizes(config)[2]
+    installed = sizes(config)[2]
     present: set[str] = set()
     steps = []
     for path in chapters(config):
@@ -178,7 +178,9 @@ def growth(config: Config) -> list[tuple[str, int, int]]:
         if len(present) > before:
             recipes = [graph.recipes[id] for id in present]
             count = sum(len(recipe.packages) for recipe in recipes)
-            steps.append((path.stem.partition("-")[2].replace("-", " "), count, sum(taken[r.name] for r in recipes)))
+            steps.append(
+                (path.stem.partition("-")[2].replace("-", " "), count, sum(installed[r.name] for r in recipes))
+            )
     return steps
 
 

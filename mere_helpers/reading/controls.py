@@ -17,7 +17,7 @@ from ..containers.container import Bind
 from ..drawing import charts
 from ..drawing.relations import relations
 from ..errors import MereError
-from ..recipes.plan import Plan
+from ..recipes.plan import Plan, plain_name
 from ..recipes.recipe import Recipe, load_recipes
 from ..report import Table
 from ..watching.frontend import grid, highlighted, html_of, printed
@@ -172,7 +172,7 @@ def _about(recipes: Mapping[str, Recipe], recipe: Recipe) -> str:
 
 def _asked_for(recipe: Recipe) -> set[str]:
     names = {*recipe.makedepends, *(name for depends in recipe.depends.values() for name in depends)}
-    return {re.split("[<>=]", name, maxsplit=1)[0] for name in names}
+    return {plain_name(name) for name in names}
 
 
 def _parts(config: Config, recipe: Recipe) -> list[str]:

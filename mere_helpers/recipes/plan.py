@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -90,13 +90,7 @@ class Plan:
 
     def closure(self, ids: Iterable[str]) -> tuple[str, ...]:
         """These ids and all that is needed to build them, in order."""
-        wanted: set[str] = set()
-        pending = list(ids)
-        while pending:
-            id = pending.pop()
-            if id not in wanted:
-                wanted.add(id)
-                pending += self.dependencies(id)
+        wanted = reachable(ids, self.dependencies)
         return tuple(id for id in self._order if id in wanted)
 
     def root_packages(self, id: str) -> tuple[str, ...]:
@@ -231,7 +225,7 @@ class Plan:
             names += [needed] if others is None else others
         for depends in recipe.depends.values():
             names += depends
-        names = [_plain(name) for name in names]
+        names = [plain_name(name) for name in names]
         for name in names:
             if name not in self._providers:
                 raise PlanError(
@@ -244,18 +238,11 @@ class Plan:
     def _depends(self, package: str) -> list[str]:
         """What a package needs when it is used, itself left out."""
         recipe = self.recipes[self.provider(package)]
-        return sorted({_plain(name) for name in recipe.depends[package]} - {package})
+        return sorted({plain_name(name) for name in recipe.depends[package]} - {package})
 
     def _used(self, packages: Iterable[str]) -> set[str]:
         """These packages and all they need when they are used."""
-        used: set[str] = set()
-        pending = list(packages)
-        while pending:
-            package = pending.pop()
-            if package not in used:
-                used.add(package)
-                pending += self._depends(package)
-        return used
+        return reachable(packages, self._depends)
 
     def _needed(self, id: str) -> tuple[str, ...]:
         if id in self._roots:
@@ -276,7 +263,19 @@ class Plan:
         return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths if path.is_file()]
 
 
-def _plain(dependency: str) -> str:
+def reachable(starts: Iterable[str], needs: Callable[[str], Iterable[str]]) -> set[str]:
+    """These nodes of a graph, and all to which `needs` leads from them."""
+    found: set[str] = set()
+    pending = list(starts)
+    while pending:
+        node = pending.pop()
+        if node not in found:
+            found.add(node)
+            pending += needs(node)
+    return found
+
+
+def plain_name(dependency: str) -> str:
     """The name in a dependency such as ``bash>=5``."""
     return re.split("[<>=]", dependency, maxsplit=1)[0]
 
