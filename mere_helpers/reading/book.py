@@ -196,7 +196,7 @@ def _used(source: str) -> Iterator[str]:
             yield from (_PICTURES[name] for value in call.args for name in texts(value) if name in _PICTURES)
         elif "contents" in words:
             yield from texts(call.args[0])
-        elif words and words[0] in ("install", "repository", "tamper", "verdict", "digests", "provenance"):
+        elif words and words[0] in ("install", "repository", "tamper", "verdict", "digests", "provenance", "proofs"):
             yield PUBLISHED
         for option in call.keywords:
             if option.arg in ("tools", "inside"):
