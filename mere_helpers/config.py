@@ -42,6 +42,8 @@ class Config:
         The public key that must have signed them, in base64.
     compilers : tuple of str, or None
         The C and the C++ compiler of the host that start it all, by name; ``None`` is gcc and g++.
+    id_shift : int
+        How many of the user's ids for containers are left out at the beginning of the range.
     """
 
     checkout: Path
@@ -54,6 +56,7 @@ class Config:
     substitutes: str | None = None
     substitutes_key: str = ""
     compilers: tuple[str, str] | None = None
+    id_shift: int = 0
 
     @property
     def recipes(self) -> Path:

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pytest
 
 from mere_helpers.config import Config
 from mere_helpers.containers.container import Bind, Container, Result
-from mere_helpers.containers.idmap import as_mapped_root, id_range
+from mere_helpers.containers.idmap import IdRange, as_mapped_root, id_range
 from mere_helpers.errors import ContainerError
 
 from .rooms import CHECKOUT
@@ -62,6 +63,16 @@ def test_root_inside_is_nobody_outside(room: Config, busybox: Path) -> None:
         assert result.tail.split()[:3] == ["0", str(ids.uid), "65536"]
         assert "refused" in result.tail
         assert (container.upper / "file").stat().st_uid == ids.uid
+
+
+def test_root_inside_can_be_another_nobody(room: Config, busybox: Path, tmp_path: Path) -> None:
+    other = replace(room, id_shift=1)
+    with Container(other, [busybox], folders=("/kept",)) as container:
+        result = container.run(["/bin/sh", "-c", "cat /proc/self/uid_map; echo x > /kept/file"])
+        assert result.tail.split()[:3] == ["0", str(id_range(room).uid + 1), "65535"]
+        assert (container.upper / "kept/file").stat().st_uid == id_range(other).uid
+        container.keep("/kept", tmp_path / "kept")
+    assert (tmp_path / "kept/file").stat().st_uid == os.getuid()
 
 
 def test_environment_is_the_one_given(room: Config, busybox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,6 +298,13 @@ def test_missing_layer_and_missing_range(room: Config, busybox: Path, tmp_path: 
     with pytest.raises(ContainerError, match="no range") as caught:
         id_range(room, folder=tmp_path)
     assert ":265536:65536 | sudo tee -a" in caught.value.hint
+
+
+def test_a_range_can_begin_later(room: Config, tmp_path: Path) -> None:
+    for name in ("subuid", "subgid"):
+        (tmp_path / name).write_text(f"{os.getuid()}:200000:65536\n")
+    assert id_range(room, folder=tmp_path) == IdRange(200000, 200000, 65536)
+    assert id_range(replace(room, id_shift=1), folder=tmp_path) == IdRange(200001, 200001, 65535)
 
 
 def test_unreachable_store_says_why(room: Config, busybox: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..config import Config, clean_environment
 from ..errors import ContainerError
 
-#: As many ids as a system has in ordinary use: 0 to 65535.
+#: As many ids as a system has in ordinary use, 0 to 65535; the next one is ours, where files are handed over.
 COUNT = 65536
 
 CHECK = "python -m mere_helpers check   # tells whether this host lets us make containers"
@@ -30,12 +30,15 @@ class IdRange:
 def id_range(config: Config, *, folder: Path = Path("/etc")) -> IdRange:
     """The range of ids that this user may give to containers, from ``subuid`` and ``subgid`` in `folder`.
 
+    The first ``id_shift`` of them are left out.
+
     Raises
     ------
     ContainerError
         There is no range of 65,536 ids.
     """
-    return IdRange(_start(folder / "subuid"), _start(folder / "subgid"))
+    shift = config.id_shift
+    return IdRange(_start(folder / "subuid") + shift, _start(folder / "subgid") + shift, COUNT - shift)
 
 
 def as_mapped_root(
@@ -88,7 +91,7 @@ def mapped_root_command(config: Config, command: Sequence[str | Path], *, own: b
     ids = id_range(config)
     maps = ["-m", f"u:0:{ids.uid}:{ids.count}", "-m", f"g:0:{ids.gid}:{ids.count}"]
     if own:
-        maps += ["-m", f"u:{ids.count}:{os.getuid()}:1", "-m", f"g:{ids.count}:{os.getgid()}:1"]
+        maps += ["-m", f"u:{COUNT}:{os.getuid()}:1", "-m", f"g:{COUNT}:{os.getgid()}:1"]
     return ["lxc-usernsexec", *maps, "--", *map(str, command)]
 
 

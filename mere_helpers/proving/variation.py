@@ -12,6 +12,7 @@ from ..building.jobserver import Jobserver
 from ..building.package import Surroundings, build_package
 from ..config import Config
 from ..errors import BuildError
+from ..machine.host import open_path
 from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
 
@@ -19,6 +20,7 @@ from ..storage.store import Entry, Store
 VARIED = (
     "host name",
     "name of the user, home folder",
+    "ids of the container on the host",
     "umask",
     "clock (400 days ahead) and time zone",
     "locale",
@@ -27,7 +29,7 @@ VARIED = (
     "store and work folder",
 )
 
-#: The first three of `VARIED` and the time zone as makepkg is started with them; the rest is in the library.
+#: Names, umask, time zone and locale as makepkg is started with them; the rest is in the library.
 _ELSEWHERE = Surroundings(
     host_name="elsewhere",
     environment={
@@ -53,7 +55,7 @@ def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], jobs
     Parameters
     ----------
     config : Config
-        The second result goes to a store of its own below ``work``.
+        The second result goes to a store of its own below ``work``, and so do the layers of its containers.
     plan : Plan
         Has the recipe.
     id : str
@@ -74,8 +76,10 @@ def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], jobs
         The build fails there, or a package is not the same; the message says where it differs.
     """
     first = entries[id]
-    layers = root(config, plan, id, entries, stop=jobserver.stop)
-    place = replace(config, store=config.work / "elsewhere")
+    # Layers belong to the root of containers. Where that is another one they have to be made anew.
+    place = replace(config, store=config.work / "elsewhere", id_shift=1)
+    open_path(place)
+    layers = root(place, plan, id, entries, stop=jobserver.stop)
     store = Store(place)
     key = hashlib.sha256(f"elsewhere {first.key}".encode()).hexdigest()
     if earlier := store.find(key):
