@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,13 +53,13 @@ def origin(file: Path) -> Origin:
         raise BuildError(f"{file.name} does not say how it was built: its .BUILDINFO has no {error}") from None
 
 
-def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Mapping[str, str]) -> dict[str, bool]:
+def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Mapping[str, str]) -> list[str]:
     """Build a package again, in a container with the very packages that it was built with.
 
     Parameters
     ----------
     config : Config
-        The second result goes to a store of its own below ``work``.
+        The second result, its log and what a failure leaves go to a store of their own below ``work``.
     plan : Plan
         Has the recipe.
     file : Path
@@ -70,14 +71,15 @@ def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Map
 
     Returns
     -------
-    dict of str to bool
-        For each package file of the recipe that lies in the folder: is the second one equal in every byte?
+    list of str
+        The names of the package files that the recipe makes and that lie in the folder, `file` among them: each is
+        equal in every byte to what was built now.
 
     Raises
     ------
     BuildError
-        It cannot be tried: a package is missing or not the recorded one, or the recipe is another one today. Or it was
-        tried, and the payload of a package is not the same; the message says where it differs.
+        It cannot be tried: a package is missing or not the recorded one, or the recipe is another one today or makes
+        no file of this name. Or it was tried, and a package is not the same; the message says where it differs.
     """
     about = origin(file)
     recipe = plan.recipes.get(f"packages/{about.recipe}")
@@ -95,20 +97,32 @@ def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Map
     if set(order) != set(needed):
         odd = ", ".join(sorted(set(order) ^ set(needed)))
         raise BuildError(f"{file.name} was built with other packages than its recipe asks for: {odd}")
+    # The main store, its logs and its locks are left alone: somebody may be building there.
+    place = replace(config, store=config.work / "again")
     layers = compose(config, [needed[name] for name in order], [], pacman)
-    entry = _build(config, plan, f"packages/{about.recipe}", layers, about)
-    given = file.parent
-    made = [name for name in entry.outputs if (given / name).is_file()]
-    equal = {name: (given / name).read_bytes() == (entry.tree / name).read_bytes() for name in made}
-    if not all(equal.values()):
-        room = config.work / "again" / "given"
-        room.mkdir(parents=True, exist_ok=True)
-        for name in made:
-            (room / name).unlink(missing_ok=True)
-            (room / name).symlink_to(given / name)
-        if different := differences(room, entry.tree):
-            raise BuildError("\n".join([f"{file.name} does not reproduce:", *different]), log=entry.log)
-    return equal
+    entry = _build(place, plan, f"packages/{about.recipe}", layers, about)
+    _compare(file, entry, place.work / "given")
+    made = [name for name in sorted(entry.outputs) if (file.parent / name).is_file()]
+    Store(place).remove(entry)
+    return made
+
+
+def _compare(file: Path, entry: Entry, room: Path) -> None:
+    """Compare the packages in the folder of `file` with those in `entry`; `room` is a folder for copies of them."""
+    if file.name not in entry.outputs:
+        raise BuildError(
+            f"the recipe makes {', '.join(sorted(entry.outputs))}, and not {file.name}",
+            hint="give the file the name that it had in its repository",
+        )
+    made = [name for name in sorted(entry.outputs) if (file.parent / name).is_file()]
+    unequal = [name for name in made if (file.parent / name).read_bytes() != (entry.tree / name).read_bytes()]
+    if not unequal:
+        return
+    room.mkdir(parents=True, exist_ok=True)
+    for name in made:
+        shutil.copy(file.parent / name, room)
+    lines = differences(room, entry.tree) or ["the payload is equal, but not .BUILDINFO or the archive"]
+    raise BuildError("\n".join([f"{', '.join(unequal)} cannot be reproduced:", *lines]), log=entry.log)
 
 
 def _verify(path: Path, sums: Mapping[str, str]) -> None:
@@ -124,7 +138,7 @@ def _verify(path: Path, sums: Mapping[str, str]) -> None:
 
 
 def _build(config: Config, plan: Plan, id: str, layers: list[Path], about: Origin) -> Entry:
-    store = Store(replace(config, store=config.work / "again"))
+    store = Store(config)
     key = hashlib.sha256("\n".join([id, about.recipe_sha256, *about.installed]).encode()).hexdigest()
     if earlier := store.find(key):
         store.remove(earlier)
