@@ -9,6 +9,7 @@ from statistics import median
 
 import nbformat
 import pytest
+from nbval.plugin import find_comment_markers
 
 from mere_helpers.config import load_config
 from mere_helpers.reading import book
@@ -70,10 +71,14 @@ class TestChapter:
     def test_is_normalised(self, path: Path) -> None:
         text = path.read_text()
         notebook = _read(path)
-        counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
-        if any(counts):
-            assert nbformat.writes(book.normalise(notebook)) + "\n" == text
+        # A cell without its count has not been run, and nbval would compare nothing.
+        counts = [cell.execution_count for cell in _code(path)]
+        assert counts == list(range(1, len(counts) + 1))
+        assert nbformat.writes(book.normalise(notebook)) + "\n" == text
         assert "papermill" not in notebook.metadata
+
+    def test_no_comment_weakens_a_check(self, path: Path) -> None:
+        assert [mark for cell in _code(path) for mark in find_comment_markers(cell.source)] == []
 
     def test_imports_stand_in_the_first_cell_only(self, path: Path) -> None:
         first, *others = _code(path)
