@@ -41,7 +41,8 @@ class Config:
     substitutes_key : str
         The public key that must have signed them, in base64.
     compilers : tuple of str, or None
-        The C and the C++ compiler of the host that start it all, by name; ``None`` is gcc and g++.
+        The C and the C++ compiler of the host that start it all, by name, and what the first says of its version, which
+        only tells builds apart; ``None`` is gcc and g++.
     id_shift : int
         How many of the user's ids for containers are left out at the beginning of the range.
     """
@@ -55,7 +56,7 @@ class Config:
     budget_s: float | None = None
     substitutes: str | None = None
     substitutes_key: str = ""
-    compilers: tuple[str, str] | None = None
+    compilers: tuple[str, str, str] | None = None
     id_shift: int = 0
 
     @property

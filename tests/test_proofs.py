@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.errors import BuildError
+from mere_helpers.errors import BuildError, MereError
+from mere_helpers.proving.digests import Digests, update
 from mere_helpers.proving.record import record_proof, recorded_proofs
 from mere_helpers.reading import proofs
 from mere_helpers.storage.store import Entry
@@ -26,7 +27,10 @@ def entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def built(config: Config, graph: object, ids: Iterable[str]) -> dict[str, Entry]:
         names = {id: id.partition("/")[2] for id in ids}
         metas = {
-            id: {"outputs": {_file(name): {"sha256": name.ljust(64, "0"), "size": 1, "mode": 0o644}}}
+            id: {
+                "outputs": {_file(name): {"sha256": name.ljust(64, "0"), "size": 1, "mode": 0o644}},
+                "output_digest": name,
+            }
             for id, name in names.items()
         }
         return {id: Entry(id, id, tmp_path, meta) for id, meta in metas.items()}
@@ -63,3 +67,65 @@ def test_an_error_that_nobody_expected_proves_nothing(config: Config, monkeypatc
     with pytest.raises(OSError, match="on fire"):
         proofs.elsewhere(config, ["zlib"])
     assert recorded_proofs(config) == {}
+
+
+def test_a_third_round_that_does_not_come_about_proves_nothing_of_it(
+    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*arguments: Any) -> None:
+        raise BuildError("confirm/zlib: it is not what rebuild/zlib is")
+
+    def found(config: Config, ids: Iterable[str], *, plan: object) -> dict[str, Entry]:
+        """All but the third zlib is in the store."""
+        metas = {id: {"outputs": {_file(id.partition("/")[2]): {"sha256": "", "size": 1, "mode": 0o644}}} for id in ids}
+        return {id: Entry(id, id, tmp_path, meta) for id, meta in metas.items() if id != "confirm/zlib"}
+
+    monkeypatch.setattr(proofs, "built", broken)
+    monkeypatch.setattr(proofs, "found", found)
+    record_proof(config, "round 3", {_file("zlib"): "a" * 64, _file("make"): "b" * 64})
+    with pytest.raises(BuildError, match="it is not what"):
+        proofs.confirm(config)
+    assert recorded_proofs(config) == {"round 3": {_file("make"): "b" * 64}}
+
+
+class TestChain:
+    @pytest.fixture(autouse=True)
+    def _compilers(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two compilers that say who they are, where builds look for them."""
+        folder = config.checkout / "bin"
+        folder.mkdir()
+        for name in ("cc-5", "c++-5"):
+            (folder / name).write_text('#!/bin/sh\n[ "$1" = --version ] && echo our cc, version 5 || echo 5.0\n')
+            (folder / name).chmod(0o755)
+        monkeypatch.setattr(proofs, "clean_environment", lambda: {"PATH": f"{folder}:/bin:/usr/bin"})
+        update(config, Digests({}, {_file("zlib"): "a" * 64, _file("make"): "b" * 64}))
+
+    @staticmethod
+    def _makes(monkeypatch: pytest.MonkeyPatch, **packages: str) -> list[Config]:
+        asked: list[Config] = []
+
+        def published_digests(config: Config) -> Digests:
+            asked.append(config)
+            return Digests({}, {_file(name): letter * 64 for name, letter in packages.items()})
+
+        monkeypatch.setattr(proofs, "published_digests", published_digests)
+        return asked
+
+    def test_what_comes_out_as_recorded_is_proved(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = self._makes(monkeypatch, zlib="a", make="b")
+        proofs.chain(config, "cc-5", "c++-5")
+        proved = recorded_proofs(config)["cc-5 5.0"]
+        assert proved.keys() == {_file("zlib"), _file("make"), "cross/gcc"}
+        # The version tells the builds of one compiler from those of the next.
+        assert asked[0].compilers == ("cc-5", "c++-5", "our cc, version 5")
+
+    def test_what_does_not_is_named_and_no_longer_proved(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._makes(monkeypatch, zlib="a", make="c")
+        record_proof(config, "cc-5 5.0", {_file("zlib"): "a" * 64, _file("make"): "b" * 64})
+        with pytest.raises(BuildError, match=_file("make")):
+            proofs.chain(config, "cc-5", "c++-5")
+        assert recorded_proofs(config)["cc-5 5.0"] == {_file("zlib"): "a" * 64}
+
+    def test_a_compiler_that_builds_would_not_find_is_none(self, config: Config) -> None:
+        with pytest.raises(MereError, match="this host has no cc-6 in "):
+            proofs.chain(config, "cc-6", "c++-5")

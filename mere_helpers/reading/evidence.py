@@ -61,7 +61,7 @@ def verdict() -> Table:
         for id in ids
         for package in graph.recipes[id].packages
     ]
-    published = digests_of((), (entries[id] for id in ids)).packages
+    published = digests_of((), wanted.published_entries(config)).packages
     with ThreadPoolExecutor(config.jobs) as threads:
         first = list(threads.map(payload_digest, (file for _, file, _ in files)))
         second = list(threads.map(payload_digest, (file for _, _, file in files)))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ..building.builders import installer
 from ..building.jobserver import Jobserver
-from ..config import Config
+from ..building.schedule import found
+from ..config import Config, clean_environment
 from ..errors import BuildError, MereError
 from ..fetching import usual as usual_packages
 from ..proving.digests import check, digests_of, recorded_digests, update
@@ -35,10 +36,10 @@ def digests(config: Config, *, renew: bool = False) -> Text:
 
 def usual(config: Config, *, renew: bool = False) -> Text:
     """Compare ``book/usual-packages.toml`` with Debian's archive of today, or write it and say what has changed."""
-    found = usual_packages.found(config)
-    changed = usual_packages.changes(usual_packages.recorded(config), found)
+    today = usual_packages.found(config)
+    changed = usual_packages.changes(usual_packages.recorded(config), today)
     if renew:
-        usual_packages.update(config, found)
+        usual_packages.update(config, today)
     return Text("\n".join(changed) or "nothing has changed")
 
 
@@ -60,7 +61,14 @@ def confirm(config: Config) -> Table:
     """
     graph = Plan.from_recipes(config, rounds=3)
     ids = ids_of(graph, ["confirm"])
-    entries = built(config, graph, ids)
+    try:
+        entries = built(config, graph, ids)
+    except BuildError:
+        # A payload differs, or a build failed: what this run has not shown is not taken for shown.
+        shown = found(config, ids, plan=graph)
+        second = found(config, (str(graph.reference(id)) for id in ids if id not in shown), plan=graph)
+        record_proof(config, "round 3", {}, refuted={file for entry in second.values() for file in entry.outputs})
+        raise
     others = [id for id in ids if entries[id].output_digest != entries[str(graph.reference(id))].output_digest]
     equal = digests_of((), (entries[id] for id in ids if id not in others)).packages
     record_proof(config, "round 3", equal, {file for id in others for file in entries[id].outputs})
@@ -97,9 +105,9 @@ def elsewhere(config: Config, names: Sequence[str]) -> Table:
                     record_proof(config, "elsewhere", {}, refuted=entry.outputs)
                     print(f"not equal  {entry.id}", file=sys.stderr, flush=True)
                 else:
-                    found = digests_of((), [entry]).packages
-                    record_proof(config, "elsewhere", found)
-                    equal |= found
+                    same = digests_of((), [entry]).packages
+                    record_proof(config, "elsewhere", same)
+                    equal |= same
                     print(f"equal  {entry.id}", file=sys.stderr, flush=True)
         except BaseException:
             # Ctrl-C, mostly. The builds notice the event and tear down what they started.
@@ -122,16 +130,26 @@ def chain(config: Config, cc: str, cxx: str) -> Table:
     BuildError
         A published package is not the recorded one.
     """
+    # Where builds look for them, too.
+    path = clean_environment()["PATH"]
     for name in (cc, cxx):
-        if shutil.which(name) is None:
-            raise MereError(f"this host has no {name}", hint="install it, for instance with apt-get")
-    other = replace(config, compilers=(cc, cxx))
-    found = published_digests(other)
-    check(config, found)
-    version = subprocess.run([cc, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=True)
-    name = f"{cc} {version.stdout.strip()}"
+        if shutil.which(name, path=path) is None:
+            raise MereError(f"this host has no {name} in {path}", hint="install it, for instance with apt-get")
+    said = subprocess.run([cc, "--version"], capture_output=True, text=True, check=True, env=clean_environment())
+    number = subprocess.run(
+        [cc, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=True, env=clean_environment()
+    )
+    proof = f"{cc} {number.stdout.strip()}"
+    other = replace(config, compilers=(cc, cxx, said.stdout.splitlines()[0]))
+    made = published_digests(other)
+    try:
+        check(config, made)
+    except BuildError:
+        recorded = recorded_digests(config).packages
+        record_proof(config, proof, {}, refuted=[file for file, _ in made.packages.items() - recorded.items()])
+        raise
     # That the compilers do differ is seen in what they made of ours.
     ours = built(other, Plan.from_recipes(other), ["cross/gcc"])["cross/gcc"].output_digest
-    record_proof(config, name, {**found.packages, "cross/gcc": ours})
-    rows = tuple(sorted(found.packages.items()))
-    return Table(("package", "sha256"), rows, note=f"{len(rows)} packages, all as recorded, from {name}.")
+    record_proof(config, proof, {**made.packages, "cross/gcc": ours})
+    rows = tuple(sorted(made.packages.items()))
+    return Table(("package", "sha256"), rows, note=f"{len(rows)} packages, all as recorded, from {proof}.")

@@ -17,7 +17,7 @@ from ..proving.digests import Digests, digests_of
 from ..proving.provenance import documents, published_packages
 from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import load_recipe, load_recipes
-from ..storage.store import Entry
+from ..storage.store import Entry, Store
 from ..watching import live
 
 #: The round whose packages are published: those that the system has built by itself.
@@ -61,10 +61,20 @@ def layers_of(config: Config, inside: str | Sequence[str]) -> list[Path]:
 
 
 def published_entries(config: Config) -> list[Entry]:
-    """The results whose packages are published; what is missing is built."""
+    """The results whose packages are published; what is missing is built.
+
+    Raises
+    ------
+    StoreError
+        A package in the store is no longer what it was.
+    """
     graph = Plan.from_recipes(config)
     ids = ids_of(graph, [PUBLISHED])
     entries = built(config, graph, ids)
+    store = Store(config)
+    for id in ids:
+        # Sums that are compared with those of others, or signed, are taken from the files.
+        store.verify(entries[id])
     return [entries[id] for id in ids]
 
 
