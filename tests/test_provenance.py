@@ -14,6 +14,7 @@ from mere_helpers.recipes.pins import Source
 from mere_helpers.recipes.recipe import Recipe
 from mere_helpers.storage.store import Entry
 
+from .conftest import sha256
 from .rooms import write_package
 
 SHA = "a" * 64
@@ -21,7 +22,14 @@ SUMS = {"musl": "1" * 64, "zlib": "2" * 64}
 
 
 @pytest.fixture
-def packages(tmp_path: Path) -> list[Published]:
+def settings(tmp_path: Path) -> Path:
+    (tmp_path / "makepkg.conf").write_text("CARCH=x86_64\n")
+    return tmp_path / "makepkg.conf"
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> tuple[dict[str, Recipe], list[Entry]]:
+    """Two recipes, and what they have made."""
     entries, recipes = [], {}
     for name, depends, installed in (("musl", [], ["musl-1-1-x86_64"]), ("zlib", ["musl"], ["musl-1-1-x86_64"])):
         more = f"pkgdesc = The {name}\nlicense = MIT\nlicense = GPL-2.0-only OR Zlib\n"
@@ -34,13 +42,25 @@ def packages(tmp_path: Path) -> list[Published]:
         url = f"https://example.org/{name}.tar.gz" if name == "musl" else None
         sources = (Source(name=f"{name}.tar.gz", sha256=SHA, url=url, debian=(), recipe=f"packages/{name}"),)
         recipes[f"rebuild/{name}"] = Recipe(
-            "rebuild", name, tmp_path, packages=(name,), url="https://example.org", sources=sources
+            "rebuild",
+            name,
+            tmp_path,
+            packages=(name,),
+            url="https://example.org",
+            sources=sources,
+            files=(tmp_path / "PKGBUILD", tmp_path / "fix.patch"),
         )
-    return published_packages(recipes, entries)
+    (tmp_path / "fix.patch").write_text("fix")
+    return recipes, entries
 
 
-def test_the_bill_of_materials_is_valid_and_complete(packages: list[Published]) -> None:
-    text = documents(packages)["mere.cdx.json"].decode()
+@pytest.fixture
+def packages(built: tuple[dict[str, Recipe], list[Entry]]) -> list[Published]:
+    return published_packages(*built)
+
+
+def test_the_bill_of_materials_is_valid_and_complete(packages: list[Published], settings: Path) -> None:
+    text = documents(packages, settings)["mere.cdx.json"].decode()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     bom = json.loads(text)
     assert [component["name"] for component in bom["components"]] == ["musl", "zlib"]
@@ -54,19 +74,27 @@ def test_the_bill_of_materials_is_valid_and_complete(packages: list[Published]) 
     assert sources[0]["hashes"][0]["content"] == SHA
 
 
-def test_statements_name_what_was_made_and_with_what(packages: list[Published]) -> None:
-    musl, zlib = map(json.loads, documents(packages)["mere.intoto.jsonl"].decode().splitlines())
+def test_statements_name_what_was_made_and_with_what(packages: list[Published], settings: Path) -> None:
+    musl, zlib = map(json.loads, documents(packages, settings)["mere.intoto.jsonl"].decode().splitlines())
     assert zlib["_type"] == "https://in-toto.io/Statement/v1" and zlib["predicateType"].startswith("https://slsa.dev/")
     assert zlib["subject"] == [{"name": "zlib-1-1-x86_64.pkg.tar.zst", "digest": {"sha256": SUMS["zlib"]}}]
     materials = zlib["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert [item["name"] for item in materials] == [
         "recipes/packages/zlib/PKGBUILD",
+        "recipes/packages/zlib/fix.patch",
+        "recipes/makepkg.conf",
         "zlib.tar.gz",
         "musl-1-1-x86_64.pkg.tar.zst",
     ]
-    assert materials[2]["digest"]["sha256"] == SUMS["musl"]
-    assert musl["predicate"]["buildDefinition"]["resolvedDependencies"][1]["uri"] == "https://example.org/musl.tar.gz"
+    assert materials[1]["digest"]["sha256"] == sha256("fix")
+    assert materials[2]["digest"]["sha256"] == sha256("CARCH=x86_64\n")
+    assert materials[4]["digest"]["sha256"] == SUMS["musl"]
+    assert musl["predicate"]["buildDefinition"]["resolvedDependencies"][3]["uri"] == "https://example.org/musl.tar.gz"
 
 
-def test_the_same_packages_give_the_same_documents(packages: list[Published]) -> None:
-    assert documents(packages) == documents(list(packages))
+def test_the_same_packages_give_the_same_documents_in_whichever_order_they_were_found(
+    built: tuple[dict[str, Recipe], list[Entry]], packages: list[Published], settings: Path
+) -> None:
+    recipes, entries = built
+    again = published_packages(recipes, reversed(entries))
+    assert documents(again, settings) == documents(packages, settings)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from mere_helpers.building.builders import installer, package_file
 from mere_helpers.building.jobserver import Jobserver
@@ -61,6 +64,16 @@ def test_a_package_of_the_repository_is_built_again_from_what_it_says(world: Wor
     assert {name.rsplit("-", 3)[0] for name in about.installed} == set(graph.root_packages("rebuild/zlib"))
     sums = recorded_digests(CONFIG).packages
     assert reproduce(CONFIG, graph, file, installer(graph, entries), sums=sums) == [file.name]
+
+
+def test_what_the_repository_says_of_itself_is_valid_and_whole(repository: Path) -> None:
+    bill = (repository / "mere.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill) is None
+    packages = recorded_digests(CONFIG).packages
+    assert {item["hashes"][0]["content"] for item in json.loads(bill)["components"]} == set(packages.values())
+    statements = [json.loads(line) for line in (repository / "mere.intoto.jsonl").read_text().splitlines()]
+    subjects = [subject for statement in statements for subject in statement["subject"]]
+    assert {subject["name"]: subject["digest"]["sha256"] for subject in subjects} == packages
 
 
 def test_an_environment_that_is_not_the_recorded_one_is_refused(world: World, repository: Path) -> None:

@@ -31,6 +31,9 @@ SBOM, STATEMENTS = "mere.cdx.json", "mere.intoto.jsonl"
 _BUILDER = "tag:mere-linux,2026:unprivileged-lxc-container"
 _BUILD_TYPE = "tag:mere-linux,2026:makepkg/v1"
 
+#: Said of the packages among what each was made from, because their sums alone would not tell.
+_ENVIRONMENT = "the packages of the round before, equal to the published ones in everything that is installed"
+
 _SYSTEM = "mere"
 
 
@@ -77,9 +80,9 @@ def published_packages(recipes: Mapping[str, Recipe], entries: Iterable[Entry]) 
     return sorted(found, key=lambda package: package.name)
 
 
-def documents(packages: Sequence[Published]) -> dict[str, bytes]:
-    """Both documents by file name."""
-    return {SBOM: sbom(packages), STATEMENTS: statements(packages)}
+def documents(packages: Sequence[Published], settings: Path) -> dict[str, bytes]:
+    """Both documents by file name; `settings` is the file with which makepkg is set up."""
+    return {SBOM: sbom(packages), STATEMENTS: statements(packages, settings)}
 
 
 def sbom(packages: Sequence[Published]) -> bytes:
@@ -105,13 +108,21 @@ def sbom(packages: Sequence[Published]) -> bytes:
     return f"{text}\n".encode()
 
 
-def statements(packages: Sequence[Published]) -> bytes:
-    """In-toto statements with SLSA provenance, a line for each recipe: what was made, from what, and with what."""
+def statements(packages: Sequence[Published], settings: Path) -> bytes:
+    """In-toto statements with SLSA provenance, a line for each recipe: what was made, from what, and with what.
+
+    Parameters
+    ----------
+    packages : sequence of Published
+        All that are published: they are what each of them was made with.
+    settings : Path
+        The file with which makepkg is set up.
+    """
     files = {package.full_name: package for package in packages}
     recipes: dict[str, list[Published]] = {}
     for package in packages:
         recipes.setdefault(package.recipe.name, []).append(package)
-    lines = [json.dumps(_statement(made, files), sort_keys=True) for _, made in sorted(recipes.items())]
+    lines = [json.dumps(_statement(made, files, settings), sort_keys=True) for _, made in sorted(recipes.items())]
     return "".join(f"{line}\n" for line in lines).encode()
 
 
@@ -150,9 +161,13 @@ def _component(package: Published) -> Any:
     )
 
 
-def _statement(made: Sequence[Published], files: Mapping[str, Published]) -> dict[str, Any]:
+def _statement(made: Sequence[Published], files: Mapping[str, Published], settings: Path) -> dict[str, Any]:
     recipe, about = made[0].recipe, made[0].origin
-    materials = [{"name": f"recipes/packages/{recipe.name}/PKGBUILD", "digest": {"sha256": about.recipe_sha256}}]
+    folder = f"recipes/packages/{recipe.name}"
+    materials = [{"name": f"{folder}/PKGBUILD", "digest": {"sha256": about.recipe_sha256}}]
+    for path in recipe.files[1:]:
+        materials.append({"name": f"{folder}/{path.name}", "digest": _sha256(path)})
+    materials.append({"name": f"recipes/{settings.name}", "digest": _sha256(settings)})
     for source in recipe.sources:
         uri = {"uri": source.url} if source.url else {}
         materials.append({"name": source.name, "digest": {"sha256": source.sha256}, **uri})
@@ -162,7 +177,7 @@ def _statement(made: Sequence[Published], files: Mapping[str, Published]) -> dic
     definition = {
         "buildType": _BUILD_TYPE,
         "externalParameters": {"recipe": recipe.name},
-        "internalParameters": {"command": list(COMMAND), "SOURCE_DATE_EPOCH": EPOCH},
+        "internalParameters": {"command": list(COMMAND), "SOURCE_DATE_EPOCH": EPOCH, "environment": _ENVIRONMENT},
         "resolvedDependencies": materials,
     }
     return {
@@ -171,6 +186,10 @@ def _statement(made: Sequence[Published], files: Mapping[str, Published]) -> dic
         "predicateType": "https://slsa.dev/provenance/v1",
         "predicate": {"buildDefinition": definition, "runDetails": {"builder": {"id": _BUILDER}}},
     }
+
+
+def _sha256(path: Path) -> dict[str, str]:
+    return {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def _digest(packages: Sequence[Published]) -> str:

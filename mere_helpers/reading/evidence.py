@@ -111,7 +111,7 @@ def provenance(name: str) -> Table:
     graph = Plan.from_recipes(config)
     packages = published_packages(graph.recipes, wanted.published_entries(config))
     recipe = graph.recipes[graph.provider(name)].name
-    for line in statements(packages).decode().splitlines():
+    for line in statements(packages, config.recipes / "makepkg.conf").decode().splitlines():
         predicate = json.loads(line)["predicate"]["buildDefinition"]
         if predicate["externalParameters"]["recipe"] == recipe:
             rows = tuple((item["name"], item["digest"]["sha256"][:16]) for item in predicate["resolvedDependencies"])

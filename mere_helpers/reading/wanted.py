@@ -109,7 +109,8 @@ def sizes(config: Config) -> tuple[dict[str, int], dict[str, int], dict[str, int
 def _published(config: Config, graph: Plan) -> tuple[Repository, list[Path]]:
     layers = _layers(config, graph, TOOLS, PUBLISHED)
     entries = published_entries(config)
-    return publish(config, entries, layers, documents(published_packages(graph.recipes, entries))), layers
+    papers = documents(published_packages(graph.recipes, entries), config.recipes / "makepkg.conf")
+    return publish(config, entries, layers, papers), layers
 
 
 def _layers(config: Config, graph: Plan, names: Iterable[str], stage: str, tools: Sequence[str] = ()) -> list[Path]:
