@@ -1,4 +1,7 @@
-"""nbval over the chapters: one whose artifacts are not in the store is not checked, and that is said aloud."""
+"""nbval over the chapters: one whose artifacts are not in the store is not checked, and that is said aloud.
+
+Where all is built, as ``MERE_COMPLETE=1`` says, such a chapter is a failure.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +11,27 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.reading.book import missing
 from mere_helpers.config import load_config
 from mere_helpers.errors import MereError
+from mere_helpers.reading.book import missing
 from mere_helpers.recipes.plan import Plan
 
 _CHECKOUT = Path(__file__).parent.parent
 
-
-def _cells(items: list[pytest.Item]) -> dict[Path, list[pytest.Item]]:
-    chapters: dict[Path, list[pytest.Item]] = {}
-    for item in items:
-        if item.path.suffix == ".ipynb":
-            chapters.setdefault(item.path, []).append(item)
-    return chapters
+_CELLS = pytest.StashKey[list[pytest.Item]]()
+_REASONS = pytest.StashKey[dict[Path, str]]()
 
 
-def _reason(path: Path) -> str:
-    """Why a chapter cannot be checked; empty if it can."""
-    try:
-        config = load_config()
-        absent = missing(config, Plan.from_recipes(config), path)
-    except MereError as error:
-        return str(error).splitlines()[0]
-    if not absent:
-        return ""
-    return f"not in the store: {', '.join(absent[:4])}" + (f" and {len(absent) - 4} more" if absent[4:] else "")
+def _reasons(chapters: set[Path]) -> dict[Path, str]:
+    """Why chapters cannot be checked, for those that cannot."""
+    config = load_config()
+    graph = Plan.from_recipes(config)
+    reasons = {}
+    for path in chapters:
+        if absent := missing(config, graph, path):
+            more = f" and {len(absent) - 4} more" if absent[4:] else ""
+            reasons[path] = f"not in the store: {', '.join(absent[:4])}{more}"
+    return reasons
 
 
 @pytest.hookimpl(trylast=True)
@@ -42,27 +40,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_CHECKOUT), os.environ.get("PYTHONPATH"))))
     os.environ["MERE_HEADLESS"] = "1"
     os.environ["NO_COLOR"] = "1"
-    config.stash[_REASONS] = {}
-    for path, cells in _cells(items).items():
-        if reason := _reason(path):
-            config.stash[_REASONS][path] = reason
-            for cell in cells:
-                cell.add_marker(pytest.mark.skip(reason=f"{path.stem}: {reason}"))
+    cells = [item for item in items if item.path.suffix == ".ipynb"]
+    config.stash[_CELLS], config.stash[_REASONS] = cells, {}
+    try:
+        config.stash[_REASONS] = _reasons({cell.path for cell in cells})
+    except MereError as error:
+        # A wrong setting or a broken recipe is no reason to skip anything.
+        raise pytest.UsageError(f"{type(error).__name__}: {error}") from None
 
 
-_REASONS = pytest.StashKey[dict[Path, str]]()
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # Before nbval starts a kernel for the chapter.
+    if reason := item.config.stash[_REASONS].get(item.path):
+        reason = f"{item.path.stem}: {reason}"
+        if os.environ.get("MERE_COMPLETE") == "1":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    reports = [
-        report
-        for outcome in ("passed", "failed", "skipped")
-        for report in terminalreporter.getreports(outcome)
-        if report.nodeid.partition("::")[0].endswith(".ipynb")
-    ]
-    checked = sum(not report.skipped for report in reports)
-    skipped = Counter(Path(report.nodeid.partition("::")[0]).stem for report in reports if report.skipped)
+    cells = config.stash.get(_CELLS, [])
+    ran = {report.nodeid for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)}
+    compared = Counter(cell.options["check"] for cell in cells if cell.nodeid in ran)
+    left = Counter(cell.path for cell in cells if cell.nodeid not in ran)
     terminalreporter.section("cells of the book")
-    terminalreporter.line(f"{checked} cells checked, {skipped.total()} cells NOT checked")
-    for path, reason in sorted(config.stash.get(_REASONS, {}).items()):
-        terminalreporter.line(f"  {path.stem}: {skipped[path.stem]} cells not checked, {reason}")
+    terminalreporter.line(f"{compared[True]} cells checked, {left.total()} cells NOT checked")
+    if compared[False]:
+        terminalreporter.line(f"{compared[False]} more cells were only executed, their outputs not compared")
+    for path, count in sorted(left.items()):
+        reason = config.stash[_REASONS].get(path, "not run to their end")
+        terminalreporter.line(f"  {path.stem}: {count} cells not checked, {reason}")
