@@ -76,8 +76,19 @@ def _script(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def write_package(folder: Path, name: str, files: dict[str, str], *, version: str = "1-1", more: str = "") -> Path:
-    """A package file made by hand; a file ``NAME -> TARGET`` is a link, one that ends with a slash a folder."""
+def write_package(
+    folder: Path,
+    name: str,
+    files: dict[str, str],
+    *,
+    version: str = "1-1",
+    more: str = "",
+    headers: dict[str, dict[str, str]] | None = None,
+) -> Path:
+    """A package file made by hand; a file ``NAME -> TARGET`` is a link, one that ends with a slash a folder.
+
+    `headers` are pax headers by file.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         about = f"pkgname = {name}\npkgbase = {name}\npkgver = {version}\nsize = 1\narch = x86_64\n{more}"
@@ -90,6 +101,7 @@ def write_package(folder: Path, name: str, files: dict[str, str], *, version: st
                 member.type, member.linkname = tarfile.SYMTYPE, path.partition(" -> ")[2]
             data = text.encode()
             member.size = len(data) if member.isreg() else 0
+            member.pax_headers = (headers or {}).get(path, {})
             archive.addfile(member, io.BytesIO(data))
     file = folder / f"{name}-{version}-x86_64.pkg.tar.zst"
     file.parent.mkdir(parents=True, exist_ok=True)

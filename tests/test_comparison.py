@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.building.comparison import differences, payload, payload_digest
+from mere_helpers.building.package_file import package_info
 from mere_helpers.errors import BuildError
 
 from .rooms import write_package
@@ -60,6 +61,43 @@ def test_the_first_member_that_differs_is_named(folders: tuple[Path, Path], file
     write_package(folders[0], "hello", FILES)
     write_package(folders[1], "hello", files)
     assert f"hello-1-1-x86_64.pkg.tar.zst: {line}" in differences(*folders)
+
+
+@pytest.mark.parametrize(
+    ("header", "counts"),
+    [
+        ("SCHILY.xattr.security.capability", True),
+        ("LIBARCHIVE.xattr.security.capability", True),
+        ("SCHILY.acl.access", True),
+        ("SCHILY.xattr.security.selinux", False),
+        ("atime", False),
+    ],
+)
+def test_attributes_count_but_not_what_the_host_adds(folders: tuple[Path, Path], header: str, counts: bool) -> None:
+    write_package(folders[0], "hello", FILES)
+    write_package(folders[1], "hello", FILES, headers={"bin/hello": {header: "1.5"}})
+    assert ("hello-1-1-x86_64.pkg.tar.zst: bin/hello differs" in differences(*folders)) == counts
+
+
+def test_hashes_that_are_in_print_stay(tmp_path: Path) -> None:
+    file = write_package(tmp_path, "hello", {**FILES, "share/" + "long/" * 30: ""})
+    assert payload_digest(file) == "7f414afc5e18f5f26193576efbc3f0f471925964db186dea22d47886bef583e9"
+
+
+def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
+    file = write_package(tmp_path, "hello", {"bin/hello": "hello", "bin/hello -> hi": ""})
+    with pytest.raises(BuildError, match="bin/hello is in the package twice"):
+        payload(file)
+
+
+def test_a_package_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    # zstd's first block of 128 KiB ends with the first file, so that a cut in the second leaves a whole archive.
+    files = {"first": "x" * ((128 << 10) - 3 * 512), "second": "".join(map(str, range(100_000)))}
+    file = write_package(tmp_path, "hello", files)
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(BuildError, match="cannot unpack it to its end"):
+        payload(file)
+    assert package_info(file)["pkgname"] == ["hello"], "the front can be read all the same"
 
 
 def test_of_the_listing_only_the_line_of_the_environment_is_left_out(tmp_path: Path) -> None:

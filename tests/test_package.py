@@ -232,11 +232,18 @@ def test_problems_of_packages_made_by_hand(tmp_path: Path) -> None:
     assert problems(bad, ["/store/"]) == [
         "lib64: nothing may be installed in lib64/",
         "sbin/x: nothing may be installed in sbin/",
-        "../out: leads out of the root",
+        "../out: not a plain path below the root",
         "ok: mentions /store/",
     ]
     border = write_package(tmp_path, "border", {"ok": "x" * ((1 << 20) - 3) + "/store/x"})
     assert problems(border, ["/store/"]) == ["ok: mentions /store/"]
+    capable = write_package(tmp_path, "capable", {"x": ""}, headers={"x": {"SCHILY.xattr.security.capability": "1"}})
+    assert problems(capable, []) == ["x: has the attribute SCHILY.xattr.security.capability"]
+    hidden = write_package(tmp_path, "hidden", {"./usr/x": ""})
+    assert problems(hidden, []) == ["./usr/x: not a plain path below the root"]
+    twice = write_package(tmp_path, "twice", {"x": "", "x -> y": ""})
+    with pytest.raises(BuildError, match="x is in the package twice"):
+        problems(twice, [])
     (tmp_path / "page").write_text("<html>")
     with pytest.raises(BuildError, match="page is not a package"):
         package_contents(tmp_path / "page")

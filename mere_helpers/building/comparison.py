@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..config import clean_environment
-from .package_file import SUFFIX, opened
+from .package_file import SUFFIX, attributes, members, opened
 
 #: Names the packages a build could see, and so differs between a guest's build and the system's own.
 _ENVIRONMENT = ".BUILDINFO"
@@ -27,16 +27,17 @@ _PATIENCE = 300
 def payload(file: Path) -> dict[str, str]:
     """What a package consists of: a hash for each member, over its name, type, permissions, owner, time and content.
 
-    Left out are `.BUILDINFO`, which names the environment of the build, and its line in `.MTREE`.
+    Extended attributes and the like count, too. Left out are `.BUILDINFO`, which names the environment of the build,
+    and its line in `.MTREE`.
 
     Raises
     ------
     BuildError
-        The file is not a package.
+        The file is not a package, or has two members of one name.
     """
-    members = {}
+    hashes = {}
     with opened(file) as archive:
-        for member in archive:
+        for member in members(archive):
             if member.name == _ENVIRONMENT:
                 continue
             data = archive.extractfile(member) if member.isreg() else None
@@ -51,9 +52,11 @@ def payload(file: Path) -> dict[str, str]:
                     content.update(piece)
             about = [member.name, member.type.decode(), member.mode, int(member.mtime), size, member.linkname]
             owner = [member.uid, member.gid, member.uname, member.gname]
-            text = json.dumps([*about, *owner, content.hexdigest()])
-            members[member.name] = hashlib.sha256(text.encode()).hexdigest()
-    return members
+            # Appended only where there are some: hashes of packages without them are already in print.
+            more = [found] if (found := attributes(member)) else []
+            text = json.dumps([*about, *owner, content.hexdigest(), *more])
+            hashes[member.name] = hashlib.sha256(text.encode()).hexdigest()
+    return hashes
 
 
 def payload_digest(file: Path) -> str:

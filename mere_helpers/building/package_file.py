@@ -19,6 +19,12 @@ SUFFIX = ".pkg.tar.zst"
 #: One hierarchy: these are links of base-layout, and nothing is installed through a link.
 _LINKS = ("usr", "lib64", "sbin")
 
+#: Headers that give a member more than owner and permissions; a file capability is an extended attribute.
+_ATTRIBUTES = ("SCHILY.xattr.", "LIBARCHIVE.xattr.", "SCHILY.acl.", "SCHILY.fflags")
+
+#: A host with SELinux gives one to every file, whatever is built.
+_LABEL = ".xattr.security.selinux"
+
 _CHUNK = 1 << 20
 
 
@@ -44,7 +50,8 @@ def build_info(file: Path) -> dict[str, list[str]]:
 
 
 def _fields(file: Path, name: str) -> dict[str, list[str]]:
-    with opened(file) as archive:
+    # It is near the front, and most of a package lies behind it.
+    with opened(file, whole=False) as archive:
         for member in archive:
             if member.name == name and member.isreg():
                 data = archive.extractfile(member)
@@ -81,12 +88,12 @@ def problems(
     Raises
     ------
     BuildError
-        It is not a package.
+        It is not a package, or has two members of one name.
     """
     needles = [text.encode() for text in forbidden]
     found = []
     with opened(file) as archive:
-        for member in archive:
+        for member in members(archive):
             if not _installed(member):
                 continue
             name = member.name
@@ -95,12 +102,13 @@ def problems(
                 found.append(f"{name}: nothing may be installed in {first}/")
             if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
                 found.append(f"{name}: neither file, folder nor link")
-            if name.startswith("/") or ".." in name.split("/"):
-                found.append(f"{name}: leads out of the root")
+            if {"", ".", ".."}.intersection(name.split("/")):
+                found.append(f"{name}: not a plain path below the root")
             if member.uid or member.gid:
                 found.append(f"{name}: belongs to {member.uid}:{member.gid}, not to root")
             if member.isreg() and member.mode & (stat.S_ISUID | stat.S_ISGID) and not _matches(name, setuid):
                 found.append(f"{name}: changes the user or group (mode {member.mode:04o})")
+            found += [f"{name}: has the attribute {attribute}" for attribute in attributes(member)]
             if not _matches(name, mentions):
                 found += [f"{name}: mentions {text}" for text in _mentioned(archive, member, needles)]
     return found
@@ -138,8 +146,15 @@ def _parse(text: str) -> dict[str, list[str]]:
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[tarfile.TarFile]:
+def opened(file: Path, *, whole: bool = True) -> Iterator[tarfile.TarFile]:
     """The package as an archive that can be read once, from front to end.
+
+    Parameters
+    ----------
+    file : Path
+        The package.
+    whole : bool, optional
+        Unpack it to its end, however far the archive was read, and see that nothing is cut off.
 
     Raises
     ------
@@ -151,8 +166,36 @@ def opened(file: Path) -> Iterator[tarfile.TarFile]:
         try:
             with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
                 yield archive
+            if whole:
+                # Where the cut is between two members, the archive looks like a shorter one: only zstd knows.
+                while unpacking.stdout.read(_CHUNK):
+                    pass
+                if unpacking.wait():
+                    raise BuildError(f"{file.name} is not a package: zstd cannot unpack it to its end")
         except tarfile.TarError as error:
             raise BuildError(f"{file.name} is not a package: {error}") from error
         finally:
             unpacking.stdout.close()
             unpacking.kill()
+
+
+def members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """All members of a package, from front to end.
+
+    Raises
+    ------
+    BuildError
+        Two have the same name, so that it depends on the reader which of them counts.
+    """
+    seen = set()
+    for member in archive:
+        if member.name in seen:
+            raise BuildError(f"{member.name} is in the package twice")
+        seen.add(member.name)
+        yield member
+
+
+def attributes(member: tarfile.TarInfo) -> dict[str, str]:
+    """Extended attributes, access control lists and flags of a member, by the names of their headers."""
+    headers = member.pax_headers.items()
+    return {name: value for name, value in headers if name.startswith(_ATTRIBUTES) and not name.endswith(_LABEL)}
