@@ -201,6 +201,24 @@ def test_what_a_package_must_not_hold(bench: Bench, name: str, more: str, compla
     assert bench.clean()
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "about", "complaint"),
+    [
+        ("liar", "musl-1.0-1-any", "pkgname = liar", "musl-1.0-1-any.pkg.tar.zst: calls itself liar-1.0-1-any.pkg"),
+        ("twin", "twin-1.0-1-any", "pkgname = twin", "twin was made twice"),
+        ("alias", "alias-1.0-1-any", "pkgname = alias\npkgname=zlib", "the recipe has no package ''"),
+        ("old", "old-0.9-1-any", "pkgname = old", "the recipe is version 1.0-1, and it says '0.9-1'"),
+    ],
+)
+def test_a_package_is_what_its_file_is_called(bench: Bench, name: str, file: str, about: str, complaint: str) -> None:
+    about += f"\npkgver = {file.split('-', 1)[1].removesuffix('-any')}\narch = any\n"
+    build = f"echo '{about}' > .PKGINFO; bsdtar -cf - .PKGINFO | zstd -cq > /out/{file}.pkg.tar.zst"
+    with pytest.raises(BuildError, match="what it made is not right") as caught:
+        bench.build(name, f"build() {{ {build}; }}\npackage() {{ :; }}")
+    assert complaint in str(caught.value)
+    assert bench.clean()
+
+
 def test_exceptions_are_listed_in_the_recipe(bench: Bench) -> None:
     package = 'package() { echo /mere/bin > "$pkgdir/x"; chmod 4755 "$pkgdir/x"; }'
     entry = bench.build("allowed", f"_setuid_ok=(x)\n_mere_ok=('x*') # why\n{package}")

@@ -227,13 +227,27 @@ def _collect(recipe: Recipe, container: Container, target: Path, forbidden: Sequ
             continue
         with open(open_file(container.upper, f"out/{name}"), "rb") as source, open(target / name, "xb") as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
-        package = "".join(package_info(target / name).get("pkgname", []))
+        # From now on only file names are asked, so each has to be what its package says of itself.
+        info = package_info(target / name)
+        package, version, machine = (_only(info, field) for field in ("pkgname", "pkgver", "arch"))
         if package not in recipe.packages:
             wrong.append(f"{name}: the recipe has no package {package!r}")
+        if package in found:
+            wrong.append(f"{name}: {package} was made twice")
+        if version != recipe.version:
+            wrong.append(f"{name}: the recipe is version {recipe.version}, and it says {version!r}")
+        if name != f"{package}-{version}-{machine}{SUFFIX}":
+            wrong.append(f"{name}: calls itself {package}-{version}-{machine}{SUFFIX}")
         found.add(package)
         lines = problems(target / name, forbidden, setuid=setuid, mentions=mentions)
         wrong += [f"{package}: {line}" for line in lines]
     return wrong + [f"{package}: not made" for package in recipe.packages if package not in found]
+
+
+def _only(info: Mapping[str, Sequence[str]], field: str) -> str:
+    """The one value of a field; several are as bad as none, because every reader may take another."""
+    values = info.get(field, ())
+    return values[0] if len(values) == 1 else ""
 
 
 def _listed(recipe: Recipe, variable: str) -> list[str]:

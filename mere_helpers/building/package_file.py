@@ -139,9 +139,10 @@ def _installed(member: tarfile.TarInfo) -> bool:
 def _parse(text: str) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for line in text.splitlines():
-        name, equals, value = line.partition(" = ")
+        # As pacman reads it: blanks around the sign do not matter.
+        name, equals, value = line.partition("=")
         if equals and not line.startswith("#"):
-            fields.setdefault(name, []).append(value)
+            fields.setdefault(name.strip(), []).append(value.strip())
     return fields
 
 
