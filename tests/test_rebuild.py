@@ -11,7 +11,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from mere_helpers.building.builders import installer, package_file
+from mere_helpers.building.builders import installer, package_file, root
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.building.package import build_package
 from mere_helpers.building.schedule import found
@@ -98,6 +98,56 @@ def test_nothing_depends_on_where_and_when_it_is_built(world: World, name: str) 
     id = f"rebuild/{name}"
     with Jobserver(CONFIG.work / "jobs", CONFIG.jobs + 2) as jobserver:
         assert vary(CONFIG, graph, id, entries, jobserver) == sorted(entries[id].outputs)
+
+
+#: Each of these files tells of one thing that `vary` varies.
+_TALKATIVE = """\
+pkgname=talkative
+pkgver=1
+pkgrel=1
+pkgdesc='A recipe of the tests'
+arch=(any)
+url=https://example.org
+license=(MIT)
+depends=()
+makedepends=(build-essential)
+package() {
+    mkdir many
+    touch many/{1..40}
+    cd "$pkgdir"
+    date +%Y-%m > date
+    printf '%(%Y-%m)T' -1 > clock
+    date -d @0 +%H > zone
+    bsdtar -cf - -C "$srcdir" many | bsdtar -tf - > order
+    uname -n > host
+    id -un > name
+    echo "$HOME" > home
+    echo "$LANG" > locale
+    cat /proc/self/uid_map > ids
+    echo same > same
+}
+"""
+
+
+def test_what_hangs_on_where_and_when_is_found(world: World, tmp_path: Path) -> None:
+    shutil.copytree(CONFIG.recipes, tmp_path / "recipes")
+    (tmp_path / "recipes/packages/talkative").mkdir()
+    (tmp_path / "recipes/packages/talkative/PKGBUILD").write_text(_TALKATIVE)
+    config = replace(CONFIG, checkout=tmp_path)
+    graph, entries = Plan.from_recipes(config), world[1]
+    id = "rebuild/talkative"
+    place = replace(config, store=CONFIG.work / "without")
+    layers = root(CONFIG, graph, id, entries)
+    first = build_package(place, Store(place), graph.recipes[id], layers, None, key="talkative")
+    try:
+        with Jobserver(CONFIG.work / "jobs", CONFIG.jobs + 2) as jobserver, pytest.raises(BuildError) as caught:
+            vary(config, graph, id, {**entries, id: first}, jobserver)
+    finally:
+        Store(place).remove(first)
+    said = str(caught.value)
+    for name in ("date", "clock", "zone", "order", "host", "name", "home", "locale", "ids"):
+        assert f": {name} differs" in said
+    assert ": same differs" not in said
 
 
 def test_a_build_without_a_declared_dependency_fails(world: World) -> None:

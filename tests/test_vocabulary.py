@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_notebook
 
 import mere_helpers
 from mere_helpers import expect_error, plan, run, show, sources, workarounds, write
-from mere_helpers.config import load_config
-from mere_helpers.errors import BuildError, MereError, RecipeError
+from mere_helpers.config import Config, load_config
+from mere_helpers.errors import BuildError, MereError, RecipeError, SourceError
+from mere_helpers.fetching.source import verified_path
+from mere_helpers.reading import vocabulary
 from mere_helpers.reading.desk import clear_desk
 from mere_helpers.reading.wanted import ids_of
 from mere_helpers.recipes.plan import Plan
+from mere_helpers.storage.store import Entry
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +67,8 @@ def test_sources_name_their_publishers() -> None:
 
 
 def test_a_file_on_the_desk_is_there_for_the_next_command() -> None:
-    assert repr(write("note", "\nabc\n")) == "abc"
+    assert repr(write("note", "\nabc\n")) == "note: 1 line"
+    assert repr(write("two", "a\n\n")) == "two: 1 line" and repr(write("two", "a\nb")) == "two: 2 lines"
     assert repr(run("cat note; pwd | grep -c desk")) == "abc\n1"
 
 
@@ -104,3 +112,74 @@ def test_a_chapter_whose_beginning_is_missing_says_what_to_call(monkeypatch: pyt
     assert str(mere_helpers.ready("02")) == "All that this chapter takes from earlier ones is there."
     with pytest.raises(MereError, match="no chapter begins with 99"):
         mere_helpers.ready("99")
+
+
+@pytest.fixture
+def small(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A book whose second chapter takes ``cross/make`` from the first and builds zlib, and a mirror for the sources."""
+    (config.checkout / "notebooks").mkdir()
+    files = {"01-one": 'build("cross/make")', "02-two": 'ready("02")\nrun("make", tools="cross/make")\nbuild("zlib")'}
+    for name, source in files.items():
+        nbformat.write(new_notebook(cells=[new_code_cell(source)]), config.checkout / f"notebooks/{name}.ipynb")
+    chapters = [{"file": f"notebooks/{name}"} for name in files]
+    (config.checkout / "_toc.yml").write_text(yaml.safe_dump({"parts": [{"chapters": chapters}]}))
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/make_4.4.1.orig.tar.xz").write_text("make")
+    (tmp_path / "mirror/zlib-1.0.tar.gz").write_text("zlib")
+    config = replace(config, mirrors=(str(tmp_path / "mirror"),), offline=True)
+    monkeypatch.setattr(vocabulary, "load_config", lambda: config)
+    return config
+
+
+def _without_building(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let no word build anything; what it would have built is added to the list."""
+    asked: list[str] = []
+    monkeypatch.setattr(vocabulary, "built", lambda config, graph, ids: asked.extend(ids))
+    return asked
+
+
+def test_what_the_builds_of_a_chapter_are_made_from_is_fetched_first(
+    small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _without_building(monkeypatch)
+    mere_helpers.ready("02", build=True)
+    assert asked == ["cross/make"]
+    graph = Plan.from_recipes(small)
+    for id in ("cross/make", "packages/zlib"):
+        for file in graph.recipes[id].sources:
+            assert verified_path(small, file)
+
+
+def test_sources_that_nobody_has_are_an_error_unless_somebody_else_has_built(
+    small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _without_building(monkeypatch)
+    (tmp_path / "mirror/zlib-1.0.tar.gz").unlink()
+    with pytest.raises(SourceError, match=r"no good copy of zlib-1\.0"):
+        mere_helpers.ready("02", build=True)
+    assert asked == []
+    monkeypatch.setattr(vocabulary, "load_config", lambda: replace(small, substitutes="/theirs"))
+    mere_helpers.ready("02", build=True)
+    assert asked == ["cross/make"]
+
+
+def test_a_table_of_steps_and_packages_lists_both(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def entry(id: str, name: str) -> Entry:
+        about = {"sha256": "a" * 64, "size": 1024, "mode": 0o644}
+        return Entry(id, "k" * 64, config.store, {"outputs": {name: about}})
+
+    entries = {
+        "temptools/adjust": entry("temptools/adjust", "mere/specs"),
+        "packages/zlib": entry("packages/zlib", "zlib-1.0-1-x86_64.pkg.tar.zst"),
+    }
+    monkeypatch.setattr(vocabulary, "load_config", lambda: config)
+    monkeypatch.setattr(vocabulary, "built", lambda config, graph, ids: entries)
+    step = ("temptools/adjust", "1", "", "")
+    package = ("zlib", "1.0-1", "1.0 KiB", "a" * 64)
+    for names, columns, rows in (
+        (["temptools/adjust"], ("step", "files"), (step,)),
+        (["zlib"], ("package", "version"), (package,)),
+        (["zlib", "temptools/adjust"], ("step or package", "files or version"), (step, package)),
+    ):
+        table = mere_helpers.build(*names)
+        assert (table.columns, table.rows) == ((*columns, "size", "sha256"), rows)

@@ -40,7 +40,7 @@ class Figure:
     caption : str
         What it shows.
     text : str
-        What can be seen on it, for those who cannot.
+        What can be seen on it, in words.
     svg : str
         The picture, for pages; empty where it would differ from machine to machine and so cannot be compared.
     png : bytes
@@ -58,7 +58,8 @@ class Figure:
     def _repr_html_(self) -> str | None:
         if not self.svg:
             return None
-        return f'<figure class="mere">{self.svg}<figcaption>{escape(self.caption)}</figcaption></figure>'
+        said = escape(f"{self.caption}. {self.text}")
+        return f'<figure class="mere">{self.svg}<figcaption>{said}</figcaption></figure>'
 
     def _repr_png_(self) -> bytes:
         return self.png

@@ -16,7 +16,8 @@ from ..machine.host import open_path
 from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
 
-#: What is different, for people.
+#: What is different, for people. Clock and order are, for whatever is linked dynamically, and for date: busybox's other
+#: commands are static, and see the true ones.
 VARIED = (
     "host name",
     "name of the user, home folder",

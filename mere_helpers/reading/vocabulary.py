@@ -15,7 +15,7 @@ from ..config import Config, load_config
 from ..drawing import charts
 from ..drawing.figure import Figure
 from ..drawing.recorded import recorded_run
-from ..errors import MereError, RecipeError
+from ..errors import MereError, RecipeError, SourceError
 from ..fetching import source
 from ..machine import host
 from ..recipes.plan import ROUNDS, Plan
@@ -25,7 +25,7 @@ from ..storage.store import Entry, Store
 from ..watching import live
 from . import desk, wanted
 from .bench import container_seconds
-from .book import growth, taken
+from .book import chapter_path, growth, needs, taken
 from .wanted import built, ids_of, layers_of
 
 __all__ = [
@@ -73,8 +73,7 @@ def sources(*names: str) -> Table:
 def fetch(*names: str) -> Table:
     """Bring the sources of these recipes, of all by default, into the cache, and verify each file."""
     config = load_config()
-    with live.fetching() as progress:
-        return source.fetch(config, _recipes(config, names), progress)
+    return _fetch(config, _recipes(config, names))
 
 
 def show(name: str, part: str | None = None) -> Text:
@@ -96,10 +95,12 @@ def ready(chapter: str, *, build: bool = False) -> Text:
         How its name begins, such as ``08``.
     build : bool, optional
         Build what is missing. Where nobody looks on, as in a run of the whole book, that is done in any case.
+        Source files that are missing are always fetched.
     """
     config = load_config()
     graph = Plan.from_recipes(config)
-    needed = taken(config, graph, chapter)
+    path = chapter_path(config, chapter)
+    needed = taken(config, graph, path)
     present = schedule.found(config, needed, plan=graph)
     missing = [id for id in needed if id not in present]
     if missing and not build and live.front_end():
@@ -110,6 +111,8 @@ def ready(chapter: str, *, build: bool = False) -> Text:
             f"they take about {run.cpu_s(missing) / 60:.0f} minutes of processor time",
             hint=f'ready("{chapter}", build=True)',
         )
+    # What the chapter itself builds is made from sources that an earlier one fetches.
+    fetch_missing(config, graph, needs(graph, path))
     built(config, graph, needed)
     return Text("All that this chapter takes from earlier ones is there.")
 
@@ -138,12 +141,16 @@ def build(*names: str) -> Table:
     graph = Plan.from_recipes(config)
     chosen = ids_of(graph, names)
     entries = built(config, graph, chosen)
-    steps = tuple(_step_row(graph.recipes[id], entries[id]) for id in chosen if not graph.recipes[id].packages)
-    if steps:
-        note = "Files that the host's own compiler made differ from host to host; they have no sum here."
-        return Table(("step", "files", "size", "sha256"), steps, note=note if any(not row[3] for row in steps) else "")
-    rows = tuple(row for id in chosen for row in _package_rows(graph.recipes[id], entries[id]))
-    return Table(("package", "version", "size", "sha256"), rows)
+    steps = [_step_row(graph.recipes[id], entries[id]) for id in chosen if not graph.recipes[id].packages]
+    packages = [row for id in chosen for row in _package_rows(graph.recipes[id], entries[id])]
+    kinds = [kind for kind, rows in ((("step", "files"), steps), (("package", "version"), packages)) if rows]
+    first, second = (" or ".join(names) for names in zip(*kinds, strict=True))
+    note = "Files that the host's own compiler made differ from host to host; they have no sum here."
+    return Table(
+        (first, second, "size", "sha256"),
+        (*steps, *packages),
+        note=note if any(not sha256 for *_, sha256 in steps) else "",
+    )
 
 
 def contents(name: str, pattern: str = "*") -> Text:
@@ -158,8 +165,9 @@ def contents(name: str, pattern: str = "*") -> Text:
 def write(name: str, text: str) -> Text:
     """Put a file on the desk, where `run` finds it."""
     path = desk.desk(load_config()) / Path(name).name
-    path.write_text(text.strip("\n") + "\n")
-    return Text(text.strip("\n"), _LANGUAGES.get(path.suffix, "text"))
+    lines = text.strip("\n").splitlines()
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return Text(f"{path.name}: {len(lines)} {'line' if len(lines) == 1 else 'lines'}")
 
 
 def run(command: str, *, tools: str | None = None, inside: str | Sequence[str] | None = None) -> Text:
@@ -307,6 +315,25 @@ def figure(*names: str, count: int = 100) -> Figure:
             return charts.growth_chart(growth(config))
         case _:
             return charts.cost_chart(recorded_run(config), ids_of(graph, names), ", ".join(names))
+
+
+def fetch_missing(config: Config, graph: Plan, ids: Sequence[str]) -> None:
+    """Fetch what the missing ones among these builds, and among all that they need, are made from."""
+    present = schedule.found(config, ids, plan=graph)
+    missing = [id for id in graph.closure(ids) if id not in present]
+    if not missing:
+        return
+    try:
+        _fetch(config, [graph.recipes[id] for id in missing])
+    except SourceError:
+        # Someone else may have built it already; a build that lacks a source all the same says so.
+        if not config.substitutes:
+            raise
+
+
+def _fetch(config: Config, recipes: Sequence[Recipe]) -> Table:
+    with live.fetching() as progress:
+        return source.fetch(config, recipes, progress)
 
 
 def _recipes(config: Config, names: Sequence[str]) -> list[Recipe]:
