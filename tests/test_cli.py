@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.building.schedule import BudgetError
+from mere_helpers.config import load_config
 from mere_helpers.errors import BuildError
 from mere_helpers.reading import cli, vocabulary
+from mere_helpers.reading.wanted import ids_of
+from mere_helpers.recipes.plan import Plan
 from mere_helpers.report import Table
 
 
@@ -66,6 +69,18 @@ def test_statuses(error: BaseException, status: int, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(vocabulary, "fetch", failing)
     assert cli.main(["fetch"]) == status
+
+
+@pytest.mark.parametrize(("names", "shown"), [([], ("rebuild",)), (["zlib", "cross"], ("zlib", "cross"))])
+def test_build_fetches_what_is_missing_and_shows_what_was_asked_for(
+    names: list[str], shown: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, ...]] = []
+    monkeypatch.setattr(vocabulary, "check_host", lambda: done.append(("check",)))
+    monkeypatch.setattr(vocabulary, "fetch_missing", lambda config, graph, ids: done.append(tuple(ids)))
+    monkeypatch.setattr(vocabulary, "build", lambda *names: done.append(names))
+    assert cli.main(["build", *names]) == 0
+    assert done == [("check",), tuple(ids_of(Plan.from_recipes(load_config()), shown)), shown]
 
 
 def test_clean_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:

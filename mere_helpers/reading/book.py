@@ -143,20 +143,25 @@ def needs(graph: Plan, notebook: Path) -> list[str]:
     return ids_of(graph, sorted(set(names))) if names else []
 
 
-def taken(config: Config, graph: Plan, chapter: str) -> list[str]:
-    """What a chapter, named by the beginning of its name such as ``08``, takes from those before it: builds, by id.
+def chapter_path(config: Config, chapter: str) -> Path:
+    """The notebook of a chapter, which is named by the beginning of its name, such as ``08``.
 
     Raises
     ------
     MereError
         There is no such chapter.
+    for path in chapters(config):
+        if path.name.startswith(chapter):
+            return path
+    raise MereError(f"no chapter begins with {chapter}", hint="see the names in notebooks/")
+
+
+def taken(config: Config, graph: Plan, notebook: Path) -> list[str]:
+    """What a chapter takes from those before it: builds, by id."""
     """
     paths = chapters(config)
-    here = next((number for number, path in enumerate(paths) if path.name.startswith(chapter)), None)
-    if here is None:
-        raise MereError(f"no chapter begins with {chapter}", hint="see the names in notebooks/")
-    earlier = {id for path in paths[:here] for id in graph.closure(needs(graph, path))}
-    return [id for id in graph.closure(needs(graph, paths[here])) if id in earlier]
+    earlier = {id for path in paths[: paths.index(notebook)] for id in graph.closure(needs(graph, path))}
+    return [id for id in graph.closure(needs(graph, notebook)) if id in earlier]
 
 
 def missing(config: Config, graph: Plan, notebook: Path) -> list[str]:

@@ -136,9 +136,9 @@ def _open(config: Config, options: argparse.Namespace) -> None:
 def _build(config: Config, options: argparse.Namespace) -> Table:
     vocabulary.check_host()
     graph = Plan.from_recipes(config)
-    needed = graph.closure(vocabulary.ids_of(graph, options.names or [PUBLISHED]))
-    vocabulary.fetch(*needed)
-    return vocabulary.build(*(options.names or needed))
+    names = options.names or [PUBLISHED]
+    vocabulary.fetch_missing(config, graph, vocabulary.ids_of(graph, names))
+    return vocabulary.build(*names)
 
 
 def _run(config: Config, options: argparse.Namespace) -> None:
