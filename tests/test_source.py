@@ -283,8 +283,9 @@ def test_a_changed_file_in_the_cache_is_fetched_again(tmp_path: Path, site: Site
 
 
 def test_verified_path_of_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="not in the cache"):
+    with pytest.raises(SourceError, match="not in the cache") as caught:
         verified_path(settings(tmp_path), source())
+    assert caught.value.hint == "python -m mere_helpers fetch packages/tool"
 
 
 def test_two_fetches_at_once_share(tmp_path: Path, site: Site) -> None:

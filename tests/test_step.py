@@ -21,7 +21,7 @@ import mere_helpers.building.step as module
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.building.step import build_step
 from mere_helpers.config import Config
-from mere_helpers.errors import BuildError, MereError, StoreError
+from mere_helpers.errors import BuildError, MereError, SourceError, StoreError
 from mere_helpers.fetching.source import source_path
 from mere_helpers.recipes.recipe import Recipe, Source
 from mere_helpers.storage.store import Entry, Store
@@ -60,6 +60,15 @@ def step(config: Config, store: Store) -> Callable[..., Entry]:
     return build
 
 
+def cached(config: Config, name: str, data: bytes) -> Source:
+    """A source file that lies in the cache."""
+    source = Source(name, None, hashlib.sha256(data).hexdigest(), (), "packages/a")
+    path = source_path(config, source)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    return source
+
+
 def test_output_is_what_package_left(step: Callable[..., Entry], config: Config) -> None:
     entry = step(
         'prepare() { echo 1 > a; }; build() { cat a > b; }; package() { cp b "$pkgdir/c"; ln -s c "$pkgdir/d"; }'
@@ -93,15 +102,13 @@ def test_sources_are_unpacked_and_files_copied(step: Callable[..., Entry], confi
     (tmp_path / "a").write_text("a")
     sources = []
     for end in ("tar.gz", "tar.xz", "tar.bz2", "txt"):
-        source = Source(f"a-{end}.{end}", None, end, (), "packages/a")
-        sources.append(source)
-        path = source_path(config, source)
-        path.parent.mkdir(parents=True)
+        made = tmp_path / f"a-{end}.{end}"
         if end == "txt":
-            path.write_text("plain")
+            made.write_text("plain")
         else:
-            with tarfile.open(path, f"w:{end[4:]}") as archive:
+            with tarfile.open(made, f"w:{end[4:]}") as archive:
                 archive.add(tmp_path / "a", f"a-{end}/a")
+        sources.append(cached(config, made.name, made.read_bytes()))
     patch = tmp_path / "fix.patch"
     patch.write_text("fix")
     entry = step(
@@ -111,8 +118,16 @@ def test_sources_are_unpacked_and_files_copied(step: Callable[..., Entry], confi
 
 
 def test_missing_source_is_named(step: Callable[..., Entry]) -> None:
-    with pytest.raises(BuildError, match=r"lacks a\.tar\.gz"):
+    with pytest.raises(SourceError, match=r"a\.tar\.gz is not in the cache"):
         step("build() { :; }; package() { :; }", sources=(Source("a.tar.gz", None, "0", (), "packages/a"),))
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.tar"])
+def test_a_source_that_has_changed_is_not_built(step: Callable[..., Entry], config: Config, name: str) -> None:
+    source = cached(config, name, b"good")
+    source_path(config, source).write_bytes(b"evil")
+    with pytest.raises(SourceError, match=f"{name} has changed in the cache"):
+        step("build() { :; }; package() { :; }", sources=(source,))
 
 
 def test_failure_shows_the_end_of_the_log_and_keeps_the_folder(step: Callable[..., Entry], config: Config) -> None:
@@ -229,6 +244,8 @@ def test_make_of_ours_gets_the_jobserver(step: Callable[..., Entry], config: Con
 
 
 def test_other_place_where_the_first_hides_something(config: Config, monkeypatch) -> None:
+    # Wherever this checkout is, and its Python in it.
+    monkeypatch.setattr(sys, "prefix", "/usr")
     assert module._place(config) == "/mnt"
     assert module._place(replace(config, store=Path("/mnt/store"))) == "/srv"
     monkeypatch.setattr(module, "_PLACES", ("/nonexistent",))

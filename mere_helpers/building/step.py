@@ -20,7 +20,7 @@ from ..config import EPOCH, TARGET, Config, clean_environment
 from ..containers.limits import Limits
 from ..containers.running import follow
 from ..errors import BuildError, StoreError
-from ..fetching.source import source_path
+from ..fetching.source import source_path, verified_path
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
 from ..storage.tree import FULL, discard, is_full, link_tree
@@ -88,6 +88,8 @@ def build_step(
     BuildError
         The step failed, was stopped or took too long. The message ends with the end of the log; the work folder is
         kept in ``failed/``.
+    SourceError
+        A source is not in the cache, or is not what was pinned.
     """
     name = recipe.id.replace("/", "-")
     work = config.work / "steps" / name
@@ -141,10 +143,10 @@ def _fill(config: Config, work: Path, recipe: Recipe, dependencies: Mapping[str,
         if file != recipe.path:
             shutil.copy(file, work / "src" / file.name)
     for source in recipe.sources:
-        if not source_path(config, source).is_file():
-            raise BuildError(f"{recipe.id} lacks {source.name}", hint="fetch the sources first")
+        # It may have changed since it was fetched, and what is built goes by the pin.
+        file = verified_path(config, source)
         if not _ARCHIVE.search(source.name):
-            shutil.copyfile(source_path(config, source), work / "src" / source.name)
+            shutil.copyfile(file, work / "src" / source.name)
     linked: list[Path] = []
     for id, entry in dependencies.items():
         try:

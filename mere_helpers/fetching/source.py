@@ -120,12 +120,13 @@ def verified_path(config: Config, source: Source) -> Path:
         It is not in the cache, or is not what was pinned.
     """
     path = source_path(config, source)
+    command = f"python -m mere_helpers fetch {source.recipe}"
     if not path.is_file():
-        raise SourceError(f"{source.name} is not in the cache of sources", hint="fetch the sources first")
+        raise SourceError(f"{source.name} is not in the cache of sources", hint=command)
     if (found := _sha256(path)) != source.sha256:
         raise SourceError(
             f"{source.name} has changed in the cache: sha256 {found[:8]}… differs from the pin {source.sha256[:8]}…",
-            hint="fetch again: that sets it aside and brings a good copy",
+            hint=f"{command}   # sets it aside and brings a good copy",
         )
     return path
 
