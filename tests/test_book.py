@@ -66,6 +66,20 @@ def test_lines_of_progress_come_by_the_pipe(small: Config) -> None:
     assert said == ["chapter 01-one", "half way"]
 
 
+def test_a_run_leaves_another_on_the_same_store_alone(small: Config) -> None:
+    _chapter(small, "import os\nprint('half way', file=open(os.environ['MERE_PROGRESS'], 'w'))")
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if len(said) == 1:
+            book.run_book(small, say=said.append, save=False)
+
+    book.run_book(small, say=say, save=False)
+    assert said == ["chapter 01-one", "chapter 01-one", "half way", "half way"]
+    assert list(small.work.iterdir()) == []
+
+
 def test_a_failing_cell_is_shown_and_nothing_is_written_back(small: Config) -> None:
     path = _chapter(small, "1 + 1", "raise ValueError('line one\\nline two')")
     before = path.read_bytes()
@@ -76,6 +90,7 @@ def test_a_failing_cell_is_shown_and_nothing_is_written_back(small: Config) -> N
     assert caught.value.message.endswith("line two")
     assert Path(str(caught.value.log)).is_file()
     assert path.read_bytes() == before
+    assert list(small.work.iterdir()) == []
 
 
 def test_no_chapter_of_that_name(small: Config) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..building.schedule import found
@@ -80,16 +81,15 @@ def run_book(
     wanted = [path for path in chapters(config) if not only or path.name.startswith(tuple(only))]
     if not wanted:
         raise MereError(f"no chapter begins with {', '.join(only)}", hint="see the names in notebooks/")
-    room = config.work / "book"
-    shutil.rmtree(room, ignore_errors=True)
-    room.mkdir(parents=True)
+    config.work.mkdir(parents=True, exist_ok=True)
 
     done: dict[Path, str] = {}
     started = time.time()
-    with _progress(room / "progress", say) as channel:
+    # A folder for each run: two of them may share a store.
+    with TemporaryDirectory(prefix="book-", dir=config.work) as room, _progress(Path(room, "progress"), say) as channel:
         for path in wanted:
             say(f"chapter {path.stem}")
-            notebook = _execute(config, path, room / path.name, channel)
+            notebook = _execute(config, path, Path(room, path.name), channel)
             done[path] = nbformat.writes(normalise(notebook))
     record_book(config, started, time.time(), len(done))
     if save:
@@ -97,7 +97,6 @@ def run_book(
             aside = path.with_suffix(".new")
             aside.write_text(text + "\n")
             aside.replace(path)
-    shutil.rmtree(room)
 
 
 def normalise(notebook: Any) -> Any:
@@ -150,6 +149,7 @@ def chapter_path(config: Config, chapter: str) -> Path:
     ------
     MereError
         There is no such chapter.
+    """
     for path in chapters(config):
         if path.name.startswith(chapter):
             return path
@@ -158,7 +158,6 @@ def chapter_path(config: Config, chapter: str) -> Path:
 
 def taken(config: Config, graph: Plan, notebook: Path) -> list[str]:
     """What a chapter takes from those before it: builds, by id."""
-    """
     paths = chapters(config)
     earlier = {id for path in paths[: paths.index(notebook)] for id in graph.closure(needs(graph, path))}
     return [id for id in graph.closure(needs(graph, notebook)) if id in earlier]
