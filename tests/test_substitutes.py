@@ -6,6 +6,7 @@ import base64
 import functools
 import http.server
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -72,6 +73,15 @@ def test_what_was_packed_is_taken_as_it_was(taker: Config, entry: Entry) -> None
     assert (taken.tree / "bin/hi").readlink() == Path("hello")
     assert taken.log.read_text() == "all went well"
     assert store.find(KEY) == taken and store.latest("packages/a") == taken
+
+
+def test_who_takes_second_gets_what_is_there(taker: Config) -> None:
+    taken = Store(taker).take("packages/a", KEY)
+    assert taken is not None
+    # A folder that is in use must not be replaced, not even by its like.
+    with open(taken.tree / "bin/hello") as file:
+        assert Store(taker).take("packages/a", KEY) == taken
+        assert os.fstat(file.fileno()).st_nlink == 1
 
 
 def test_a_site_serves_as_well_as_a_folder(taker: Config, site: str) -> None:

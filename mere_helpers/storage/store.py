@@ -175,7 +175,9 @@ class Store:
         return entry
 
     def take(self, id: str, key: str) -> Entry | None:
-        """The entry under `key` from the substitutes, verified name by name; None if there is none.
+        """The entry under `key`, from the substitutes unless it is there by now; None if they have none.
+
+        What they have is verified name by name.
 
         Raises
         ------
@@ -184,23 +186,9 @@ class Store:
         """
         if self._substitutes is None:
             return None
-        folder = self.config.work / "entries" / key
         with self.lock(key):
-            try:
-                with disk_trouble():
-                    remove_tree(folder)
-                    folder.mkdir(parents=True)
-                    if not self._substitutes.unpack(key, folder):
-                        return None
-                    meta = json.loads((folder / "meta.json").read_bytes())
-                    found = listing(folder / "out", settle=True)
-                    if meta["id"] != id or meta["key"] != key or any(meta[part] != found[part] for part in found):
-                        raise StoreError(f"the substitute for {id} is not what it says", hint="unset MERE_SUBSTITUTES")
-                    self._place(folder, key)
-            finally:
-                with suppress(OSError):
-                    remove_tree(folder)
-            entry = self.find(key)
+            # Another run may have taken it while this one waited, and be at work with it.
+            entry = self.find(key) or self._unpack(self._substitutes, id, key)
         if entry:
             self.remember(entry)
         return entry
@@ -273,6 +261,24 @@ class Store:
         if entry is None:
             raise StoreError(f"{id} was stored and cannot be read back", hint="look at dmesg for errors of the disk")
         return entry
+
+    def _unpack(self, substitutes: Substitutes, id: str, key: str) -> Entry | None:
+        folder = self.config.work / "entries" / key
+        try:
+            with disk_trouble():
+                remove_tree(folder)
+                folder.mkdir(parents=True)
+                if not substitutes.unpack(key, folder):
+                    return None
+                meta = json.loads((folder / "meta.json").read_bytes())
+                found = listing(folder / "out", settle=True)
+                if meta["id"] != id or meta["key"] != key or any(meta[part] != found[part] for part in found):
+                    raise StoreError(f"the substitute for {id} is not what it says", hint="unset MERE_SUBSTITUTES")
+                self._place(folder, key)
+        finally:
+            with suppress(OSError):
+                remove_tree(folder)
+        return self.find(key)
 
     def _place(self, folder: Path, key: str) -> None:
         """Give a finished folder its name, after the disk has all of it."""
