@@ -155,6 +155,16 @@ def test_files_go_in_as_root(room: Config, busybox: Path, tmp_path: Path) -> Non
     ]
 
 
+def test_private_folders_are_for_root_inside_alone(room: Config, busybox: Path, tmp_path: Path) -> None:
+    (tmp_path / "key/deep").mkdir(parents=True)
+    (tmp_path / "key/secret").write_text("secret")
+    with Container(room, [busybox]) as container:
+        container.copy_in([tmp_path / "key"], "/", private=True)
+        modes = [(container.upper / name).stat().st_mode & 0o777 for name in ("", "key")]
+        result = container.run(["/bin/sh", "-c", "stat -c %a /key/deep; cat /key/secret"])
+    assert modes == [0o755, 0o700] and result.tail == "700\nsecret"
+
+
 @pytest.mark.parametrize(
     ("command", "code"), [("exit 3", 3), ("kill -9 $$", 137), ("no-such-program", 127), ("exec true", 0)]
 )

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.building.repository import Repository, tamper
+from mere_helpers.building.repository import Repository, publish, tamper
 from mere_helpers.building.schedule import found
-from mere_helpers.config import load_config
+from mere_helpers.config import Config, load_config
 from mere_helpers.containers.container import Bind, Container
 from mere_helpers.errors import RepositoryError
 from mere_helpers.reading.wanted import ids_of, installed
 from mere_helpers.recipes.plan import Plan
 
+pytest_plugins = ("tests.rooms",)
 pytestmark = pytest.mark.containers
 
 CONFIG = load_config()
@@ -29,6 +30,16 @@ def world() -> World:
     if missing:
         pytest.skip(f"{len(missing)} packages are not built yet: make bootstrap")
     return installed(CONFIG)
+
+
+def test_the_key_is_private_while_it_signs(room: Config, busybox: Path) -> None:
+    (room.store / "key").mkdir(parents=True)
+    (room.store / "key/fingerprint").write_text("F")
+    scripts = room.recipes / "repository"
+    scripts.mkdir()
+    (scripts / "publish.sh").write_text("mkdir /repository && stat -c %a /key > /repository/mode\n")
+    repository = publish(room, [], [busybox], {})
+    assert (repository.folder / "mode").read_text() == "700\n"
 
 
 def test_every_package_has_a_signature_and_so_has_the_database(world: World) -> None:

@@ -76,7 +76,7 @@ def publish(
             with Container(config, layers, binds=binds) as container, TemporaryDirectory() as room:
                 for name, text in documents.items():
                     (Path(room) / name).write_bytes(text)
-                container.copy_in([key], "/")
+                container.copy_in([key], "/", private=True)
                 container.copy_in([Path(room) / name for name in documents], "/documents")
                 _script(config, container, "publish.sh")
                 container.keep("/repository", folder)

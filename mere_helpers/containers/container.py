@@ -11,6 +11,7 @@ import tarfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -196,8 +197,17 @@ class Container:
             timed_out=ended.timed_out,
         )
 
-    def copy_in(self, files: Iterable[Path], target: str) -> None:
+    def copy_in(self, files: Iterable[Path], target: str, *, private: bool = False) -> None:
         """Copy files and folders of the host into the folder `target` (absolute); they belong to the root inside.
+
+        Parameters
+        ----------
+        files : iterable of Path
+            What is copied, folders with all that is in them.
+        target : str
+            Made if it is not there.
+        private : bool, optional
+            Only the root inside may enter the folders, whoever else there is on the host.
 
         Raises
         ------
@@ -207,9 +217,10 @@ class Container:
         if self._ran:
             raise ContainerError("files go into a container before its first command", hint="call copy_in before run")
         buffer = io.BytesIO()
+        owned = partial(_of_root, folder_mode=0o700 if private else 0o755)
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
             for file in files:
-                archive.add(file, arcname=file.name, filter=_of_root)
+                archive.add(file, arcname=file.name, filter=owned)
         command = ["sh", "-c", 'umask 022 && mkdir -p "$1" && tar -xf - -C "$1"', "sh", f"m/upper/{target.strip('/')}"]
         as_mapped_root(self.config, command, own=True, stdin=buffer.getvalue(), cwd=self.folder)
 
@@ -288,10 +299,10 @@ class Container:
         return lines
 
 
-def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def _of_root(member: tarfile.TarInfo, folder_mode: int) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     member.uname = member.gname = ""
-    member.mode = 0o755 if member.isdir() or member.mode & 0o111 else 0o644
+    member.mode = folder_mode if member.isdir() else 0o755 if member.mode & 0o111 else 0o644
     return member
 
 
