@@ -143,17 +143,17 @@ def test_a_server_that_calls_the_archive_a_compressed_transfer(tmp_path: Path, s
     fetch(settings(tmp_path), [Wanted((source(site.put("/tool", GOOD, Content_Encoding="gzip")),))])
 
 
-@pytest.mark.parametrize("place", [NAME, f"{PIN}/{NAME}"])
+@pytest.mark.parametrize("place", [NAME, f"{PIN}/{NAME}", f"pool/main/t/tool/{NAME}", f"pool/main/libt/libtool/{NAME}"])
 def test_the_users_mirrors_come_first(tmp_path: Path, site: Site, place: str) -> None:
     folder = tmp_path / "a folder"
     (folder / place).parent.mkdir(parents=True)
     (folder / place).write_bytes(GOOD)
-    upstream = site.put("/upstream", GOOD)
+    wanted = source(site.put("/upstream", GOOD), debian=("tool=1", "libtool=1"))
     for mirror in (str(folder), folder.as_uri()):
         config = Config(tmp_path, tmp_path / "s", tmp_path / mirror.replace("/", "_"), mirrors=(mirror,))
-        fetch(config, [Wanted((source(upstream),))])
+        fetch(config, [Wanted((wanted,))])
     site.put(f"/files/{place}", GOOD)
-    fetch(settings(tmp_path, f"{site.url}/files/"), [Wanted((source(upstream),))])
+    fetch(settings(tmp_path, f"{site.url}/files/"), [Wanted((wanted,))])
     assert "/upstream" not in site.asked
 
 

@@ -48,8 +48,8 @@ class Mirror:
     label : str
         Its name in messages; the same on every machine.
     kind : str
-        ``folder`` and ``site`` hold many files, by file name or as ``SHA256/NAME``; ``page`` is the address of this
-        very file; ``debian`` is a source package.
+        ``folder`` and ``site`` hold many files, by file name, as ``SHA256/NAME``, or as Debian's archive does; ``page``
+        is the address of this very file; ``debian`` is a source package.
     address : str
         A path, a URL, or ``NAME=VERSION``.
     """
@@ -93,6 +93,15 @@ def mirrors_of(config: Config, source: Source) -> list[Mirror]:
     return mirrors
 
 
+def _places(source: Source) -> list[str]:
+    """Where a file may be in a folder or on a site, as paths with slashes; the surest first."""
+    packages = [package.partition("=")[0] for package in source.debian]
+    # Debian's archive sorts by the first letter, and libraries by the one behind "lib", too.
+    letters = {package: package[:4] if package.startswith("lib") else package[:1] for package in packages}
+    pool = [f"pool/main/{letters[package]}/{package}/{source.name}" for package in packages]
+    return [f"{source.sha256}/{source.name}", source.name, *pool]
+
+
 class Carrier:
     """Carries files from mirrors, for several threads at once.
 
@@ -131,20 +140,21 @@ class Carrier:
             return self._from_debian(mirror.address, source, target, watch)
         if mirror.kind == "page":
             return self._from_web(mirror.address, target, watch)
-        name = quote(source.name)
-        try:
-            return self._from_web(f"{mirror.address}/{name}", target, watch)
-        except NoCopyError:
-            if target.exists() and target.stat().st_size:
-                raise
-            return self._from_web(f"{mirror.address}/{source.sha256}/{name}", target, watch)
+        *others, last = (f"{mirror.address}/{quote(place)}" for place in _places(source))
+        for url in others:
+            try:
+                return self._from_web(url, target, watch)
+            except NoCopyError:
+                if target.exists() and target.stat().st_size:
+                    raise
+        return self._from_web(last, target, watch)
 
     def _from_folder(
         self, folder: Path, source: Source, target: Path, watch: Callable[[int, int | None], None]
     ) -> Copy:
         if not folder.is_dir():
             raise NoCopyError(f"no such folder: {folder}")
-        for path in (folder / source.sha256 / source.name, folder / source.name):
+        for path in (folder / place for place in _places(source)):
             try:
                 with path.open("rb") as file:
                     return self._write(iter(lambda: file.read(_CHUNK), b""), None, target, watch)
