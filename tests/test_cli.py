@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -13,6 +14,7 @@ from mere_helpers.reading import cli, vocabulary
 from mere_helpers.reading.wanted import ids_of
 from mere_helpers.recipes.plan import Plan
 from mere_helpers.report import Table
+from mere_helpers.storage.lock import Locks
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +94,18 @@ def test_clean_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(path.name for path in store.iterdir()) == ["letter.txt", "sources"]
     assert cli.main(["clean", "--sources"]) == 0
     assert [path.name for path in store.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize(("folder", "words"), [("locks", ["clean"]), ("sources/locks", ["clean", "--sources"])])
+def test_clean_takes_nothing_away_from_those_who_are_busy(
+    folder: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "store"
+    for name in ("entries/key", "logs", "sources/ab"):
+        (store / name).mkdir(parents=True)
+    with Locks(store / folder, Event()).hold("key"):
+        assert cli.main(words) == 1
+        assert f"{store / folder}/key is locked\nhint: wait" in capsys.readouterr().err
+        assert all((store / name).is_dir() for name in ("entries/key", "logs", "sources/ab"))
+    assert cli.main(words) == 0
+    assert not (store / "entries").exists()

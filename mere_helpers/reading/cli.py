@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Event
 
 from ..building.schedule import BudgetError, found
 from ..config import Config, load_config
@@ -17,6 +18,7 @@ from ..errors import MereError
 from ..machine.host import open_path
 from ..recipes.plan import Plan
 from ..report import Table, Text
+from ..storage.lock import Locks
 from ..storage.substitutes import export
 from ..storage.tree import remove_tree
 from . import places, proofs, vocabulary
@@ -165,6 +167,9 @@ def _export(config: Config, options: argparse.Namespace) -> Text:
 
 def _clean(config: Config, options: argparse.Namespace) -> None:
     """Only what is ours by name: the store may have been pointed at a folder that holds other things."""
+    _refuse_if_busy(config.store / "locks")
+    if options.sources:
+        _refuse_if_busy(config.sources / "locks")
     # A container that somebody uses right now stays; the others go in the background.
     remove_dead(config)
     if (config.store / "layers").is_dir():
@@ -180,6 +185,18 @@ def _clean(config: Config, options: argparse.Namespace) -> None:
             path.unlink(missing_ok=True)
     if options.sources:
         shutil.rmtree(config.sources, ignore_errors=True)
+
+
+def _refuse_if_busy(folder: Path) -> None:
+    """A lock that somebody holds in a folder of locks is an error: what it protects must not be taken away."""
+    locks = Locks(folder, Event())
+    for path in sorted(folder.glob("*")):
+        with locks.try_hold(path.name) as free:
+            if not free:
+                raise MereError(
+                    f"somebody is busy with what is to be removed: {path} is locked",
+                    hint="wait until the other run has ended, or stop it; then clean again",
+                )
 
 
 def _bench(config: Config, options: argparse.Namespace) -> Table:
