@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 
 import pytest
@@ -42,3 +43,15 @@ def test_half_a_run_is_not_recorded(config: Config) -> None:
 def test_the_book_tells_of_every_build() -> None:
     config = load_config()
     assert set(recorded_run(config).builds) == set(Plan.from_recipes(config).order())
+
+
+def test_the_readme_says_what_the_run_took() -> None:
+    config = load_config()
+    run = recorded_run(config)
+    text = (config.checkout / "README.md").read_text()
+    said = re.search(r"(\d+) minutes of processor time, which took (\d+) minutes on (\w+) cores", text)
+    assert said is not None
+    assert int(said[1]) == round(run.cpu_s(list(run.builds)) / 60)
+    # The chapters' own cells take a minute or two besides.
+    assert run.wall_s / 60 <= int(said[2]) <= run.wall_s / 60 + 3
+    assert said[3] == {2: "two"}[run.cores]
