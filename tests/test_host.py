@@ -85,6 +85,7 @@ def test_missing_programs_make_one_command(host: Host, tmp_path: Path, monkeypat
     check = host_checks.programs(host)
     assert "xz" in check.problem and "m4" in check.problem
     assert "apt-get install" in check.mend and "xz-utils" in check.mend
+    assert "zstd" in check.problem and "zstd" in check.mend and "setpriv" in check.problem
     assert host_checks.lxc(host).problem == "no lxc-execute"
     assert host_checks.id_mappers(host).problem == "no newuidmap"
     assert "g++" in CHECKS["g++ with a static C++ library"](host).mend
@@ -95,6 +96,17 @@ def stand_in(folder: Path, name: str, text: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(f"#!/bin/sh\n{text}\n")
     (folder / name).chmod(0o755)
+
+
+def test_a_setpriv_that_is_busyboxs(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert host_checks.programs(host) == Check()
+    stand_in(tmp_path / "bin", "setpriv", "echo \"setpriv: unrecognized option '$1'\" >&2; exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setattr(host_checks, "clean_environment", lambda: dict(os.environ))
+    (host.etc / "os-release").write_text("ID=alpine\n")
+    check = host_checks.programs(host)
+    assert check.problem == "setpriv: unrecognized option '--pdeathsig'"
+    assert check.mend.endswith("apk add setpriv util-linux-misc")
 
 
 def test_an_old_lxc(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

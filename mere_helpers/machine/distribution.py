@@ -27,7 +27,7 @@ _NAMES = {
     },
     "alpine": {
         "xz-utils": "xz", "g++": "g++ libstdc++-dev", "libc6-dev": "musl-dev linux-headers", "uidmap": "shadow-subids",
-        "pkg-config": "pkgconf", "mawk": "gawk", "util-linux": "util-linux-misc",
+        "pkg-config": "pkgconf", "mawk": "gawk", "util-linux": "setpriv util-linux-misc",
     },
 }  # fmt: skip
 

@@ -24,8 +24,8 @@ from .distribution import install_command, privilege
 PROGRAMS = {
     "awk": "mawk", "bash": "bash", "bzip2": "bzip2", "cmp": "diffutils", "file": "file", "find": "findutils",
     "gcc": "gcc", "g++": "g++", "grep": "grep", "gzip": "gzip", "install": "coreutils", "m4": "m4", "make": "make",
-    "patch": "patch", "pkg-config": "pkg-config", "sed": "sed", "setfacl": "acl", "tar": "tar", "unshare": "util-linux",
-    "xz": "xz-utils",
+    "patch": "patch", "pkg-config": "pkg-config", "sed": "sed", "setfacl": "acl", "setpriv": "util-linux",
+    "tar": "tar", "unshare": "util-linux", "xz": "xz-utils", "zstd": "zstd",
 }  # fmt: skip
 
 KERNEL = (5, 11)
@@ -160,11 +160,12 @@ def container_init(host: Host) -> Check:
 
 
 def programs(host: Host) -> Check:
-    """Everything in `PROGRAMS` is there."""
+    """Everything in `PROGRAMS` is there, and setpriv can end what it starts when we die, which busybox's cannot."""
     absent = [program for program in PROGRAMS if shutil.which(program) is None]
-    if not absent:
-        return Check()
-    return Check(f"no {', '.join(absent)}", install_command({PROGRAMS[program] for program in absent}, host.etc))
+    if absent:
+        return Check(f"no {', '.join(absent)}", install_command({PROGRAMS[program] for program in absent}, host.etc))
+    said = _try(["setpriv", "--pdeathsig", "KILL", "true"])
+    return Check() if said is None else Check(said, install_command([PROGRAMS["setpriv"]], host.etc))
 
 
 def static_program(host: Host, compiler: str, suffix: str, text: str, packages: Sequence[str]) -> Check:

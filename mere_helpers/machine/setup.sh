@@ -54,6 +54,7 @@ has lxc-execute|lxc|lxc|lxc|lxc
 has lxc-usernsexec|lxc|lxc|lxc|lxc
 has newuidmap|uidmap|shadow-utils|shadow|shadow-subids
 has unshare|util-linux|util-linux|util-linux|util-linux-misc
+setpriv --pdeathsig KILL true|util-linux|util-linux|util-linux|setpriv
 has setfacl|acl|acl|acl|acl
 find_python|python3|python3|python|python3
 python_has_venv|python3-venv|python3|python|python3
