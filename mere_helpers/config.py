@@ -83,7 +83,8 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
     environment : mapping, optional
         Used instead of ``os.environ``. It may hold ``MERE_CHECKOUT``, ``MERE_STORE`` (default: ``mere`` in the user's
         cache folder), ``MERE_SOURCES``, ``MERE_MIRRORS`` (separated by spaces), ``MERE_OFFLINE`` (0 or 1),
-        ``MERE_JOBS``, ``MERE_BUDGET`` (seconds), ``MERE_SUBSTITUTES`` and ``MERE_SUBSTITUTES_KEY``.
+        ``MERE_JOBS``, ``MERE_BUDGET`` (seconds), ``MERE_SUBSTITUTES`` and ``MERE_SUBSTITUTES_KEY``. A folder that is
+        not absolute is one of the checkout: kernels run elsewhere than the command that starts them.
 
     Raises
     ------
@@ -92,24 +93,25 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
     """
     env = os.environ if environment is None else environment
 
-    checkout = _folder(env.get("MERE_CHECKOUT") or Path(__file__).parent.parent)
+    checkout = _folder(Path(), env.get("MERE_CHECKOUT") or Path(__file__).parent.parent)
     if not (checkout / "recipes").is_dir():
         raise MereError(f"no recipes in {checkout}", hint="set MERE_CHECKOUT to the folder that holds recipes/")
 
     cache = Path(env.get("XDG_CACHE_HOME") or "")
     if not cache.is_absolute():
         cache = Path(env["HOME"] if env.get("HOME") else Path.home()) / ".cache"
-    store = _folder(env.get("MERE_STORE") or cache / "mere")
+    store = _folder(checkout, env.get("MERE_STORE") or cache / "mere")
+    substitutes = env.get("MERE_SUBSTITUTES")
 
     return Config(
         checkout=checkout,
         store=store,
-        sources=_folder(env.get("MERE_SOURCES") or store / "sources"),
-        mirrors=tuple(env.get("MERE_MIRRORS", "").split()),
+        sources=_folder(checkout, env.get("MERE_SOURCES") or store / "sources"),
+        mirrors=tuple(_place(checkout, mirror) for mirror in env.get("MERE_MIRRORS", "").split()),
         offline=_switch(env, "MERE_OFFLINE"),
         jobs=int(_number(env, "MERE_JOBS", minimum=1, whole=True) or os.cpu_count() or 1),
         budget_s=_number(env, "MERE_BUDGET", minimum=0),
-        substitutes=env.get("MERE_SUBSTITUTES") or None,
+        substitutes=_place(checkout, substitutes) if substitutes else None,
         substitutes_key=env.get("MERE_SUBSTITUTES_KEY", ""),
     )
 
@@ -131,8 +133,13 @@ def clean_environment(**extra: str) -> dict[str, str]:
     return fixed | extra
 
 
-def _folder(path: str | Path) -> Path:
-    return Path(path).expanduser().resolve()
+def _folder(base: Path, path: str | Path) -> Path:
+    return (base / Path(path).expanduser()).resolve()
+
+
+def _place(base: Path, place: str) -> str:
+    """A folder or an address."""
+    return place if "://" in place else str(_folder(base, place))
 
 
 def _switch(env: Mapping[str, str], name: str) -> bool:

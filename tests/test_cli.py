@@ -85,6 +85,16 @@ def test_build_fetches_what_is_missing_and_shows_what_was_asked_for(
     assert done == [("check",), tuple(ids_of(Plan.from_recipes(load_config()), shown)), shown]
 
 
+def test_export_names_a_folder_that_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "found", lambda config, ids, plan: {"cross/make": None})
+    monkeypatch.setattr(cli, "export", lambda config, entries, folder: "a key")
+    assert cli.main(["export", "packed"]) == 0
+    assert f"\nMERE_SUBSTITUTES={tmp_path}/packed\nMERE_SUBSTITUTES_KEY=a key" in capsys.readouterr().out
+
+
 def test_clean_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     store = tmp_path / "store"
     for name in ("entries/key", "key", "logs", "repositories/ab", "sources/ab", "systems/ab"):

@@ -49,6 +49,20 @@ def test_every_variable_is_read(environment: dict[str, str]) -> None:
     assert config.budget_s == 0.5
 
 
+def test_relative_folders_are_the_same_wherever_a_kernel_runs(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment |= {"MERE_STORE": "s", "MERE_SOURCES": "t", "MERE_SUBSTITUTES": "u", "MERE_MIRRORS": "m file:///n"}
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    config = load_config(environment)
+    assert (config.store, config.sources) == (tmp_path / "s", tmp_path / "t")
+    assert config.substitutes == str(tmp_path / "u")
+    assert config.mirrors == (str(tmp_path / "m"), "file:///n")
+    environment["MERE_SUBSTITUTES"] = "https://example.org/built"
+    assert load_config(environment).substitutes == "https://example.org/built"
+
+
 @pytest.mark.parametrize(("cache", "store"), [("/c", "/c/mere"), ("relative", "/home/reader/.cache/mere")])
 def test_cache_folder_counts_only_when_absolute(environment: dict[str, str], cache: str, store: str) -> None:
     assert load_config(environment | {"XDG_CACHE_HOME": cache}).store == Path(store)

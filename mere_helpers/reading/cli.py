@@ -162,7 +162,7 @@ def _export(config: Config, options: argparse.Namespace) -> Text:
     if not entries:
         raise MereError("nothing of this is built yet", hint="python -m mere_helpers build")
     public = export(config, entries.values(), options.folder)
-    return Text(f"{len(entries)} builds\nMERE_SUBSTITUTES={options.folder}\nMERE_SUBSTITUTES_KEY={public}")
+    return Text(f"{len(entries)} builds\nMERE_SUBSTITUTES={options.folder.resolve()}\nMERE_SUBSTITUTES_KEY={public}")
 
 
 def _clean(config: Config, options: argparse.Namespace) -> None:
