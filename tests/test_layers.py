@@ -42,6 +42,17 @@ def test_layer_holds_the_package_and_its_database_entry(room: Config, pacman: Pa
     assert [path.name for path in (room.store / "layers").iterdir()] == [layer.name]
 
 
+def test_another_pacman_makes_a_layer_of_its_own(room: Config, pacman: Path) -> None:
+    package = write_package(room.store / "files", "seven", {"seven": "7\n"})
+    other = room.checkout / "pacman"
+    other.write_text(f'#!/bin/sh\nexec {pacman} "$@"\n')
+    other.chmod(0o755)
+    layers = [package_layer(room, package, program) for program in (pacman, other, pacman)]
+    assert layers[0] == layers[2] != layers[1]
+    with pytest.raises(StoreError, match="cannot read no-pacman"):
+        package_layer(room, package, pacman.with_name("no-pacman"))
+
+
 def test_install_scripts_are_not_run(room: Config, pacman: Path) -> None:
     files = {".INSTALL": "post_install() { echo ran > /tmp/mere-ran; touch /ran; }\n", "two": "2\n"}
     layer = package_layer(room, write_package(room.store / "files", "two", files), pacman)
@@ -67,7 +78,7 @@ def test_what_is_no_package_leaves_nothing(room: Config, pacman: Path) -> None:
     with pytest.raises(ContainerError, match="pacman failed"):
         package_layer(room, bad, pacman)
     assert set((room.store / "layers").glob("*")) == before
-    with pytest.raises(StoreError, match="cannot read the package none"):
+    with pytest.raises(StoreError, match="cannot read none"):
         package_layer(room, room.store / "none.pkg.tar.zst", pacman)
 
 

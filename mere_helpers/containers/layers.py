@@ -26,7 +26,7 @@ def package_layer(config: Config, package_file: Path, pacman: Path, *, stop: thr
     Parameters
     ----------
     config : Config
-        Its `store` keeps the layers, by the sha256 of the package file.
+        Its `store` keeps the layers, by what is in the package file and which pacman installed it.
     package_file : Path
         The package.
     pacman : Path
@@ -37,15 +37,12 @@ def package_layer(config: Config, package_file: Path, pacman: Path, *, stop: thr
     Raises
     ------
     StoreError
-        The package file cannot be read, or the store not written.
+        The package file or pacman cannot be read, or the store not written.
     ContainerError
         pacman could not install the package; the message ends with what it said.
     """
-    try:
-        with open(package_file, "rb") as file:
-            name = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    except OSError as error:
-        raise StoreError(f"cannot read the package {package_file.name}: {error.strerror}") from error
+    # Another pacman may install in another way.
+    name = hashlib.sha256(f"{_sha256(package_file)} {_sha256(pacman)}".encode()).hexdigest()[:16]
     layer = config.store / "layers" / name
     if layer.is_dir():
         return layer
@@ -74,6 +71,14 @@ def remove_layers(config: Config, keep: Iterable[Path] = ()) -> None:
         if layer.is_dir() and layer.name not in kept:
             with Locks(config.store / "locks", threading.Event()).hold(f"layer-{layer.name.partition('.')[0]}"):
                 as_mapped_root(config, ["rm", "-rf", layer], own=True)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(f"cannot read {path.name}: {error.strerror}") from error
 
 
 def _install(config: Config, package_file: Path, pacman: Path, layer: Path) -> None:
