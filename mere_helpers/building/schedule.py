@@ -19,7 +19,7 @@ from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
 from .builders import BUILDERS, Build, Builder
 from .jobserver import Jobserver, remove_stale
-from .timeline import Event, Timeline, Watch, costs, estimate
+from .timeline import Event, Watch, costs, estimate
 
 
 class BudgetError(BuildError):
@@ -116,6 +116,12 @@ def deadline(config: Config) -> float | None:
     return min(ends, default=None)
 
 
+def _name() -> str:
+    """The name of a run: when it began, with milliseconds because a book starts many in one process, and as which."""
+    began = time.time()
+    return time.strftime("%Y%m%d-%H%M%S", time.gmtime(began)) + f".{began % 1 * 1000:03.0f}-{os.getpid()}"
+
+
 def _obtain(builder: Builder, build: Build) -> Entry:
     return build.store.take(build.id, build.key) or builder(build)
 
@@ -135,14 +141,13 @@ class _Run:
     watch: Watch
     stop: threading.Event = field(default_factory=threading.Event)
     done: dict[str, Entry] = field(default_factory=dict)
-    running: dict[Future[Entry], tuple[str, str, float]] = field(default_factory=dict)
+    running: dict[Future[Entry], tuple[str, float]] = field(default_factory=dict)
     ready: list[tuple[float, int, str, str]] = field(default_factory=list)
     errors: list[tuple[str, BaseException]] = field(default_factory=list)
     jobserver: Jobserver | None = None
 
     def __post_init__(self) -> None:
-        self.timeline = Timeline(self.config)
-        self.store = Store(self.config, self.stop, self.timeline.run)
+        self.store = Store(self.config, self.stop, _name())
         self.deadline = deadline(self.config)
         self.graph = TopologicalSorter({id: self.plan.dependencies(id) for id in self.wanted})
         self.graph.prepare()
@@ -221,7 +226,7 @@ class _Run:
         }
         build = Build(self.config, self.store, self.plan, id, key, inputs, dependencies, self._open_jobserver())
         started = time.time()
-        self.running[executor.submit(_obtain, self.builders[recipe.stage], build)] = (id, key, started)
+        self.running[executor.submit(_obtain, self.builders[recipe.stage], build)] = (id, started)
         self._tell("started", id)
 
     def _open_jobserver(self) -> Jobserver:
@@ -236,7 +241,7 @@ class _Run:
         return self.jobserver
 
     def _finish(self, future: Future[Entry]) -> None:
-        id, key, started = self.running.pop(future)
+        id, started = self.running.pop(future)
         error = future.exception()
         if error is None:
             entry = future.result()
@@ -244,18 +249,16 @@ class _Run:
             self._done(id, entry, "built" if entry.meta["run"] == self.store.run else "found", started)
         else:
             self.errors.append((id, error))
-            self.timeline.add(id, key, started, "failed", {})
             self._tell("failed", id, time.time() - started)
 
     def _done(self, id: str, entry: Entry, how: str, started: float) -> None:
         self.done[id] = entry
         self.graph.done(id)
-        self.timeline.add(id, entry.key, started, how, entry.measures if how == "built" else {})
         self._tell(how, id, time.time() - started if how == "built" else 0.0)
 
     def _tell(self, kind: str, id: str, seconds: float = 0.0) -> None:
         left = 0.0
         if self.ready or self.running:
-            spent = {id: time.time() - started for id, _, started in self.running.values()}
+            spent = {id: time.time() - started for id, started in self.running.values()}
             left = estimate(self.costs, [id for id in self.wanted if id not in self.done], spent, self.config.jobs)
         self.watch(Event(kind, id, seconds, len(self.done), len(self.wanted), left))

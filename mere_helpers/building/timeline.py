@@ -1,17 +1,12 @@
-"""What a run did and when: events for whoever watches, lines in a file for figures, costs for the next run."""
+"""What happens in a run, told to whoever watches; and how long it will take, by what earlier runs have cost."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TextIO
 
-from ..config import Config
 from ..recipes.plan import ROUNDS
 from ..storage.store import Store
 
@@ -103,42 +98,3 @@ def estimate(costs: Mapping[str, float], ids: Iterable[str], spent: Mapping[str,
         Processors at work.
     """
     return sum(max(0.0, costs[id] - spent.get(id, 0.0)) for id in ids) / jobs
-
-
-class Timeline:
-    """A file in ``runs/`` with one JSON object a line for each build that ended.
-
-    A store that cannot be written has no timeline; that alone is no reason to fail.
-
-    Attributes
-    ----------
-    run : str
-        The name of the run: when it began, and as what process.
-    """
-
-    def __init__(self, config: Config) -> None:
-        began = time.time()
-        # With milliseconds, because a book starts many runs in one process.
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(began)) + f".{began % 1 * 1000:03.0f}"
-        self.run = f"{stamp}-{os.getpid()}"
-        self._path = config.store / "runs" / f"{self.run}.jsonl"
-
-    def add(self, id: str, key: str, started: float, how: str, measures: Mapping[str, float]) -> None:
-        """Write a line: `how` is ``found``, ``built`` or ``failed``; `started` is in seconds since 1970."""
-        row = {"id": id, "key": key, "started": started, "ended": time.time(), "how": how, **_cost(measures)}
-        with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self._path, "a") as file:
-                file.write(json.dumps(row) + "\n")
-
-
-def read_timelines(config: Config) -> Iterator[dict[str, Any]]:
-    """All lines of all runs, the oldest run first; a line that a killed run left half is skipped."""
-    for path in sorted((config.store / "runs").glob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            with suppress(ValueError):
-                yield json.loads(line) | {"run": path.stem}
-
-
-def _cost(measures: Mapping[str, float]) -> dict[str, float]:
-    return {name: measures[name] for name in ("cpu_s", "wall_s", "overhead_s", "peak_bytes") if name in measures}

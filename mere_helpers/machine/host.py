@@ -36,8 +36,8 @@ def check_host(config: Config, *, checks: dict[str, Callable[[Host], Check]] | N
     HostError
         Something is missing; the message lists each failed check with the command that mends it.
     """
-    wanted = _all_checks() if checks is None else checks
-    found = _run(config, wanted)
+    host = Host(config)
+    found = [(name, check(host)) for name, check in (_all_checks() if checks is None else checks).items()]
     failed = [(name, check) for name, check in found if check.problem]
     if failed:
         lines = [f"this host is not ready: {len(failed)} of {len(found)} checks failed"]
@@ -46,11 +46,6 @@ def check_host(config: Config, *, checks: dict[str, Callable[[Host], Check]] | N
             lines += [f"      {command}" for command in check.mend.splitlines()]
         raise HostError("\n".join(lines), hint="run the indented commands from top to bottom, then check again")
     return Table(("what builds need", "found"), tuple((name, "ok") for name, _ in found))
-
-
-def missing(config: Config) -> list[Check]:
-    """The failed checks, each with its `problem` and `mend`; empty on a host that is ready."""
-    return [check for _, check in _run(config, _all_checks()) if check.problem]
 
 
 def open_path(config: Config) -> list[Path]:
@@ -106,11 +101,6 @@ def first_closed(config: Config, folder: Path) -> Path | None:
 
 def _all_checks() -> dict[str, Callable[[Host], Check]]:
     return CHECKS | {"a way for containers to the store": _way_to_store}
-
-
-def _run(config: Config, checks: dict[str, Callable[[Host], Check]]) -> list[tuple[str, Check]]:
-    host = Host(config)
-    return [(name, check(host)) for name, check in checks.items()]
 
 
 def _way_to_store(host: Host) -> Check:
