@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from mere_helpers.config import Config, load_config
 from mere_helpers.errors import BuildError, MereError, RecipeError, SourceError
 from mere_helpers.fetching.source import verified_path
 from mere_helpers.reading import vocabulary
-from mere_helpers.reading.desk import clear_desk
 from mere_helpers.reading.wanted import ids_of
 from mere_helpers.recipes.plan import Plan
 from mere_helpers.storage.store import Entry
@@ -86,14 +84,6 @@ def test_a_command_that_fails_is_an_error() -> None:
 def test_an_error_that_does_not_come_is_one() -> None:
     with pytest.raises(MereError, match="expected to fail"):
         expect_error(run, "true")
-
-
-def test_the_desk_goes_with_its_process() -> None:
-    config = load_config()
-    run("true")
-    assert (config.work / "desk" / str(os.getpid())).is_dir()
-    clear_desk(config)
-    assert not (config.work / "desk" / str(os.getpid())).exists()
 
 
 def test_workarounds_come_from_the_recipes() -> None:

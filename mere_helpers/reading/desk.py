@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import atexit
 import os
+import secrets
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from ..config import Config, clean_environment
 from ..containers.container import Bind, Container
 from ..errors import BuildError
+from ..storage.lock import Locks
 from ..storage.store import Entry
 from ..storage.tree import link_tree, remove_tree
 
@@ -22,16 +25,20 @@ from ..storage.tree import link_tree, remove_tree
 TIMEOUT = 600.0
 
 
+#: The desks of this process, each with the lock that says that it is in use, by the folder of all desks.
+_DESKS: dict[Path, tuple[Path, ExitStack]] = {}
+_TURN = threading.RLock()
+
+
 def desk(config: Config) -> Path:
     """The folder, made at the first call; those of processes that are gone are removed then."""
-    here = config.work / "desk" / str(os.getpid())
-    if not here.is_dir():
-        for other in (config.work / "desk").glob("*"):
-            if not Path("/proc", other.name).exists():
-                remove_tree(other)
-        (here / "files").mkdir(parents=True)
-        atexit.register(clear_desk, config)
-    return here / "files"
+    above = config.work / "desk"
+    with _TURN:
+        if above not in _DESKS or not _DESKS[above][0].is_dir():
+            clear_desk(config)
+            _DESKS[above] = _claim(above)
+            atexit.register(clear_desk, config)
+        return _DESKS[above][0] / "files"
 
 
 def run_on_host(config: Config, command: str, tools: Sequence[Entry] = ()) -> str:
@@ -59,19 +66,25 @@ def run_on_host(config: Config, command: str, tools: Sequence[Entry] = ()) -> st
     path = clean_environment()["PATH"]
     if tools:
         path = f"{_union(here.parent, tools) / 'mere' / 'bin'}:{path}"
-    try:
-        done = subprocess.run(
-            ["sh", "-ec", command],
-            cwd=here,
-            env=clean_environment(PATH=path, HOME=str(here), TMPDIR=str(here)),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=TIMEOUT,
-        )
-    except subprocess.TimeoutExpired:
-        raise BuildError(f"still running after {TIMEOUT:g} s, and ended: {command}") from None
-    return _result(done.returncode, done.stdout.decode(errors="replace"))
+    with subprocess.Popen(
+        ["sh", "-ec", command],
+        cwd=here,
+        env=clean_environment(PATH=path, HOME=str(here), TMPDIR=str(here)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        try:
+            printed, _ = process.communicate(timeout=TIMEOUT)
+        except BaseException as error:
+            # Not the shell alone, but all that it has started; a Ctrl-C does not reach them by itself.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise BuildError(f"still running after {TIMEOUT:g} s, and ended: {command}") from None
+            raise
+    return _result(process.returncode, printed.decode(errors="replace"))
 
 
 def run_in_container(
@@ -123,5 +136,23 @@ def _result(status: int, printed: str) -> str:
 
 def clear_desk(config: Config) -> None:
     """Remove this process's desk."""
-    with suppress(OSError):
-        remove_tree(config.work / "desk" / str(os.getpid()))
+    with _TURN:
+        here, alive = _DESKS.pop(config.work / "desk", (None, ExitStack()))
+        if here is not None:
+            with suppress(OSError):
+                remove_tree(here)
+        alive.close()
+
+
+def _claim(above: Path) -> tuple[Path, ExitStack]:
+    """Make a desk and lock it: numbers of processes are used again, and mean nothing in another container."""
+    # Between the making of a desk and its lock, nobody must take it for a dead one.
+    with Locks(above, threading.Event()).hold("gate"):
+        for other in above.glob("*/"):
+            with Locks(other, threading.Event()).try_hold("alive") as dead:
+                if dead:
+                    remove_tree(other)
+        here, alive = above / secrets.token_hex(4), ExitStack()
+        (here / "files").mkdir(parents=True)
+        alive.enter_context(Locks(here, threading.Event()).hold("alive"))
+    return here, alive
