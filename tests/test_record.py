@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from mere_helpers.building.package_file import package_name
 from mere_helpers.config import Config, load_config
 from mere_helpers.errors import RecipeError
 from mere_helpers.proving.digests import Digests, recorded_digests, update
 from mere_helpers.proving.record import record_proof, recorded_proofs
 from mere_helpers.reading.evidence import proofs
+from mere_helpers.recipes.recipe import load_recipes
 
 ZLIB, BASH = "zlib-1-1-x86_64.pkg.tar.zst", "bash-1-1-x86_64.pkg.tar.zst"
 
@@ -57,6 +59,8 @@ def test_what_the_checkout_records_is_about_its_packages() -> None:
     config = load_config()
     packages = recorded_digests(config).packages
     found = recorded_proofs(config)
+    known = {name for recipe in load_recipes(config).values() for name in recipe.packages}
+    assert {package_name(file) for proof in found.values() for file in proof} <= known | {"cross/gcc"}
     older = {name for name, proof in found.items() if packages.items() - proof.items()}
     if older or not found:
         names = ", ".join(sorted(older)) or "none at all"
