@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import http.server
+import os
 import re
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from html import unescape
@@ -27,6 +30,9 @@ WINDOWS: dict[str, dict[str, Any]] = {
 }
 TOC = yaml.safe_load((CHECKOUT / "_toc.yml").read_text())
 PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+
+#: The steps of the workflow that publishes the book.
+PUBLISHING = yaml.safe_load((CHECKOUT / ".github/workflows/pages.yml").read_text())["jobs"]["book"]["steps"]
 
 #: What a look at the page itself tells: one line for each thing that is wrong.
 LOOK = """() => [
@@ -143,6 +149,32 @@ def test_links_lead_somewhere(html: Path) -> None:
             if not file.exists() or (fragment and file in names and unquote(fragment) not in names[file]):
                 broken.append(f"{path.relative_to(html)}: {link}")
     assert broken == []
+
+
+def test_pages_and_ebook_are_rendered_apart() -> None:
+    """Else the second of them would use what Sphinx has kept from the first."""
+    commands = [step["run"] for step in PUBLISHING if step.get("run", "").startswith("jupyter-book build")]
+    folders = [re.findall(r"--path-output (\S+)", command) for command in commands]
+    assert len(folders) == 2 and folders[0] != folders[1]
+
+
+def test_where_the_pages_are_published_a_link_leads_to_the_ebook(html: Path, tmp_path: Path) -> None:
+    """What the workflow does to the pages, done to a copy of them."""
+    (step,) = [step for step in PUBLISHING if step.get("name") == "Link the e-book"]
+    pages = tmp_path / "_build/html"
+    shutil.copytree(html, pages)
+    ebook = tmp_path / "elsewhere/_build/epub/mere-linux-from-source.epub"
+    ebook.parent.mkdir(parents=True)
+    ebook.touch()
+    environment = os.environ | {"RUNNER_TEMP": str(tmp_path / "elsewhere")}
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    page = pages / "book/run-it.html"
+    links = re.findall(r'<a href="([^"]*)">mere-linux-from-source\.epub</a>', page.read_text())
+    assert links and {(page.parent / link).resolve() for link in links} == {pages / ebook.name}
+    assert (pages / ebook.name).is_file()
 
 
 def test_nothing_is_fetched_from_elsewhere(html: Path) -> None:
