@@ -145,7 +145,7 @@ def build(*names: str) -> Table:
     packages = [row for id in chosen for row in _package_rows(graph.recipes[id], entries[id])]
     kinds = [kind for kind, rows in ((("step", "files"), steps), (("package", "version"), packages)) if rows]
     first, second = (" or ".join(names) for names in zip(*kinds, strict=True))
-    note = "Files that the host's own compiler made differ from host to host; they have no sum here."
+    note = "No sum is shown of a step in which the host's own compiler takes part: there hosts may differ."
     return Table(
         (first, second, "size", "sha256"),
         (*steps, *packages),
