@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import http.server
 import json
 import os
+import subprocess
+import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +20,21 @@ import pytest
 from mere_helpers.config import Config
 from mere_helpers.errors import StoreError
 from mere_helpers.storage.store import Entry, Store
-from mere_helpers.storage.substitutes import export
+from mere_helpers.storage.substitutes import Substitutes, export
 
 KEY, OTHER = "k" * 64, "o" * 64
+NEWER = hasattr(tarfile, "tar_filter")
+
+
+def without_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tarfile be as in Python 3.11.2."""
+    extractall = tarfile.TarFile.extractall
+
+    def older(self: tarfile.TarFile, path: Path, members: Iterable[tarfile.TarInfo]) -> None:
+        extractall(self, path, members, **({"filter": "fully_trusted"} if NEWER else {}))
+
+    monkeypatch.delattr(tarfile, "tar_filter", raising=False)
+    monkeypatch.setattr(tarfile.TarFile, "extractall", older)
 
 
 def fill(folder: Path) -> dict:
@@ -132,6 +147,50 @@ def test_an_entry_under_another_name_is_refused(taker: Config) -> None:
     with pytest.raises(StoreError, match="the substitute for packages/b is not what it says"):
         Store(taker).take("packages/b", KEY)
     assert Store(taker).find(KEY) is None
+
+
+@pytest.mark.parametrize("filters", [True, False], ids=["with filters", "as in Python 3.11.2"])
+@pytest.mark.parametrize(
+    ("type", "name", "target"),
+    [
+        (tarfile.REGTYPE, "{outside}/new", ""),
+        (tarfile.REGTYPE, "../outside/new", ""),
+        (tarfile.REGTYPE, "out/away/new", ""),
+        (tarfile.LNKTYPE, "out/second", "../outside/file"),
+        (tarfile.LNKTYPE, "out/second", "out/away/file"),
+    ],
+)
+def test_an_archive_stays_in_its_folder_even_if_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: bool, type: bytes, name: str, target: str
+) -> None:
+    outside, packed = tmp_path / "outside", tmp_path / "packed"
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    packed.mkdir()
+    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+        link, member = tarfile.TarInfo("out/away"), tarfile.TarInfo(name.format(outside=outside))
+        link.type, link.linkname = tarfile.SYMTYPE, str(outside)
+        member.type, member.linkname = type, target
+        archive.addfile(link)
+        archive.addfile(member)
+    subprocess.run(["zstd", "-q", tmp_path / "evil.tar", "-o", packed / f"{KEY}.tar.zst"], check=True)
+    sha256 = hashlib.sha256((packed / f"{KEY}.tar.zst").read_bytes()).hexdigest()
+    evil = Substitutes(Config(tmp_path, tmp_path / "store", tmp_path / "sources", substitutes=str(packed)))
+    evil.__dict__["_index"] = {KEY: {"id": "packages/a", "sha256": sha256}}
+    if not filters:
+        without_filters(monkeypatch)
+    with pytest.raises(StoreError, match="the substitute for packages/a has a file outside of its folder"):
+        evil.unpack(KEY, folder)
+    assert [path.name for path in outside.iterdir()] == ["file"]
+    assert (outside / "file").stat().st_nlink == 1 and not (folder / "out/second").exists()
+
+
+def test_a_python_without_filters_unpacks_as_well(taker: Config, entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_filters(monkeypatch)
+    taken = Store(taker).take("packages/a", KEY)
+    assert taken is not None and taken.meta == entry.meta
 
 
 def test_a_damaged_entry_is_refused_even_if_signed(maker: Config, entry: Entry, taker: Config, tmp_path: Path) -> None:

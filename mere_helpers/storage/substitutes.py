@@ -6,12 +6,13 @@ import base64
 import binascii
 import hashlib
 import json
+import os
 import subprocess
 import tarfile
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..config import Config
@@ -70,9 +71,11 @@ class Substitutes:
                 f"found {found}",
                 hint=_UNSET,
             )
+        # Debian 12 has Python 3.11.2, and there are filters since 3.11.4; `_inside` does without.
+        options: dict[str, Any] = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
         process = subprocess.Popen(["zstd", "-dcq", archive], stdout=subprocess.PIPE)
         with process, tarfile.open(fileobj=process.stdout, mode="r|") as members:
-            members.extractall(folder, filter="tar")
+            members.extractall(folder, _inside(members, folder, about["id"]), **options)
         archive.unlink()
         return True
 
@@ -166,6 +169,19 @@ def export(config: Config, entries: Iterable[Entry], folder: Path) -> str:
         (folder / _INDEX).write_bytes(text)
         (folder / _SIGNATURE).write_bytes(base64.b64encode(private.sign(text)))
     return base64.b64encode(private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
+
+
+def _inside(members: Iterable[tarfile.TarInfo], folder: Path, id: str) -> Iterator[tarfile.TarInfo]:
+    """The members, as long as none of them would be outside of the folder, by its name or through a link."""
+    top = os.path.realpath(folder)
+    for member in members:
+        # A second name of a file would let others change the file; where a symbolic link leads is its own affair.
+        for name in (member.name, member.linkname) if member.islnk() else (member.name,):
+            # Asked when all members before it are in place, so that their links are followed.
+            if os.path.commonpath([top, os.path.realpath(os.path.join(top, name))]) != top:
+                raise StoreError(f"the substitute for {id} has a file outside of its folder: {name}", hint=_UNSET)
+        member.mode &= 0o755
+        yield member
 
 
 def _pack(entry: Entry, archive: Path) -> None:
