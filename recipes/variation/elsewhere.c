@@ -96,6 +96,14 @@ struct dirent *readdir(DIR *folder)
     return found->left ? found->entries[--found->left] : NULL;
 }
 
+int readdir_r(DIR *folder, struct dirent *restrict store, struct dirent **restrict result)
+{
+    struct dirent *entry = readdir(folder);
+
+    *result = entry ? memcpy(store, entry, entry->d_reclen) : NULL;
+    return 0;
+}
+
 void rewinddir(DIR *folder)
 {
     void (*real)(DIR *) = dlsym(RTLD_NEXT, "rewinddir");
