@@ -157,6 +157,12 @@ def test_the_users_mirrors_come_first(tmp_path: Path, site: Site, place: str) ->
     assert "/upstream" not in site.asked
 
 
+def test_a_folder_of_files_named_by_their_sha256_is_looked_through(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, GOOD, PIN)
+    assert "your mirror 1   not there" in failure(settings(tmp_path, folder), source()).message
+    fetch(settings(tmp_path, folder_with(tmp_path, GOOD)), [Wanted((source(),))])
+
+
 def test_offline_uses_folders_and_the_cache_only(tmp_path: Path, site: Site) -> None:
     wanted = source(site.put("/tool", GOOD), debian=("tool=1",))
     error = failure(settings(tmp_path, f"{site.url}/", offline=True), wanted)

@@ -158,8 +158,8 @@ class Carrier:
             try:
                 with path.open("rb") as file:
                     return self._write(iter(lambda: file.read(_CHUNK), b""), None, target, watch)
-            except FileNotFoundError:
-                continue
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # a folder may hold files that are named by their sha256
             except (PermissionError, IsADirectoryError) as error:
                 raise NoCopyError(f"cannot be read: {error.strerror}") from error
         raise NoCopyError("not there")
