@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -12,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from mere_helpers.config import Config, load_config
 from mere_helpers.errors import BuildError, MereError
 from mere_helpers.reading import book
+from mere_helpers.reading.wanted import ids_of
 from mere_helpers.recipes.plan import Plan
 
 TOC = (
@@ -124,6 +126,12 @@ def test_a_picture_in_the_pages_has_the_text_that_it_has_in_the_notebook() -> No
     assert book.normalise(new_notebook(cells=[cell])).cells[0].metadata == {}
 
 
+def _seven(folder: Path, *cells: Any) -> Path:
+    path = folder / "07-seven.ipynb"
+    nbformat.write(new_notebook(cells=[*cells]), path)
+    return path
+
+
 @pytest.mark.parametrize(
     ("cell", "ids"),
     [
@@ -138,17 +146,34 @@ def test_a_picture_in_the_pages_has_the_text_that_it_has_in_the_notebook() -> No
     ],
 )
 def test_needs_are_read_from_the_cells(tmp_path: Path, cell: str, ids: set[str]) -> None:
-    path = tmp_path / "chapter.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell(cell)]), path)
+    path = _seven(tmp_path, new_code_cell(cell, id="07-02"))
     assert set(book.needs(Plan.from_recipes(load_config()), path)) == ids
 
 
 def test_stages_are_needed_whole(tmp_path: Path) -> None:
-    path = tmp_path / "chapter.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell('build("cross")\nfigure("containers", count=2)')]), path)
+    path = _seven(tmp_path, new_code_cell('build("cross")\nfigure("containers", count=2)', id="07-02"))
     ids = book.needs(Plan.from_recipes(load_config()), path)
     assert {"cross/gcc", "temptools/adjust"} <= set(ids)
     assert not any(id.startswith("packages/") for id in ids)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [new_code_cell("%env A=1", id="07-04"), new_code_cell('build("muzl")\ncontents()', id="07-04")]
+    # What readers add is theirs.
+    + [new_code_cell(cell) for cell in ("%env A=1", 'build("muzl")', 'build("gcc")')],
+    ids=lambda cell: cell.source,
+)
+def test_what_a_reader_writes_into_a_chapter_stops_no_other(tmp_path: Path, others: Any) -> None:
+    path = _seven(tmp_path, others, new_code_cell('build("zlib")', id="07-06"))
+    assert book.needs(Plan.from_recipes(load_config()), path) == ["packages/zlib"]
+
+
+@pytest.mark.parametrize("path", book.chapters(load_config()), ids=lambda path: path.stem)
+def test_the_chapters_name_only_what_there_is(path: Path) -> None:
+    graph = Plan.from_recipes(load_config())
+    for name in book.named(path):
+        assert ids_of(graph, [name])
 
 
 def test_python_is_the_one_that_runs_this(small: Config) -> None:

@@ -37,14 +37,14 @@ def _said_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_chapter_whose_builds_are_missing_is_skipped_aloud(tmp_path: Path) -> None:
-    done = _check(tmp_path, new_code_cell('build("base-layout")'), new_code_cell("1"))
+    done = _check(tmp_path, new_code_cell('build("base-layout")', id="01-02"), new_code_cell("1"))
     assert done.returncode == 0, done.stdout
     assert "0 cells checked, 2 cells NOT checked" in done.stdout
     assert "01-one: 2 cells not checked, not in the store: " in done.stdout
 
 
 def test_it_is_a_failure_when_all_is_built(tmp_path: Path) -> None:
-    done = _check(tmp_path, new_code_cell('build("base-layout")'), new_code_cell("1"), MERE_COMPLETE="1")
+    done = _check(tmp_path, new_code_cell('build("base-layout")', id="01-02"), new_code_cell("1"), MERE_COMPLETE="1")
     assert done.returncode == 1, done.stdout
     assert "0 cells checked, 2 cells NOT checked" in done.stdout
 

@@ -110,7 +110,8 @@ def small(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     (config.checkout / "notebooks").mkdir()
     files = {"01-one": 'build("cross/make")', "02-two": 'ready("02")\nrun("make", tools="cross/make")\nbuild("zlib")'}
     for name, source in files.items():
-        nbformat.write(new_notebook(cells=[new_code_cell(source)]), config.checkout / f"notebooks/{name}.ipynb")
+        cell = new_code_cell(source, id=f"{name[:2]}-02")
+        nbformat.write(new_notebook(cells=[cell]), config.checkout / f"notebooks/{name}.ipynb")
     chapters = [{"file": f"notebooks/{name}"} for name in files]
     (config.checkout / "_toc.yml").write_text(yaml.safe_dump({"parts": [{"chapters": chapters}]}))
     (tmp_path / "mirror").mkdir()

@@ -9,14 +9,14 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ..building.schedule import found
 from ..config import Config
-from ..errors import BuildError, MereError
+from ..errors import BuildError, MereError, RecipeError
 from ..recipes.plan import ROUNDS, Plan
 from .bench import record_book
 from .wanted import PUBLISHED, ids_of, sizes
@@ -133,13 +133,27 @@ def normalise(notebook: Any) -> Any:
 
 def needs(graph: Plan, notebook: Path) -> list[str]:
     """The builds that a chapter uses, by id: those that its cells name to a word which works with results."""
+    ids: list[str] = []
+    for name in named(notebook):
+        # A cell that was edited and names what there is not says so itself when it is run, and stops no other chapter.
+        with suppress(RecipeError):
+            ids += ids_of(graph, [name])
+    return list(dict.fromkeys(ids))
+
+
+def named(notebook: Path) -> list[str]:
+    """What the cells of a chapter name to a word which works with results, whether it is known or not."""
     import nbformat
 
-    names: list[str] = []
+    number = notebook.name.partition("-")[0]
+    names: set[str] = set()
     for cell in nbformat.read(notebook, as_version=4).cells:
-        if cell.cell_type == "code":
-            names += _used(cell.source)
-    return ids_of(graph, sorted(set(names))) if names else []
+        # The cells that a reader adds are no part of the book, and may hold anything; their ids are made at random.
+        if cell.cell_type == "code" and cell.get("id", "").startswith(f"{number}-"):
+            # In a cell that was edited, too, something may stand that is no Python, such as a magic of IPython.
+            with suppress(SyntaxError):
+                names.update(_used(cell.source))
+    return sorted(names)
 
 
 def chapter_path(config: Config, chapter: str) -> Path:
@@ -199,7 +213,7 @@ def _used(source: str) -> Iterator[str]:
         elif "figure" in words:
             yield from (_PICTURES[name] for value in call.args for name in texts(value) if name in _PICTURES)
         elif "contents" in words:
-            yield from texts(call.args[0])
+            yield from (name for value in call.args[:1] for name in texts(value))
         elif words and words[0] in ("install", "repository", "tamper", "verdict", "digests", "provenance", "proofs"):
             yield PUBLISHED
         for option in call.keywords:
