@@ -115,12 +115,13 @@ make_environment() {
     python=$(find_python) || die "no Python 3.11 or newer; install one, or name it: MERE_PYTHON=/path/to/python3 make setup"
     # An environment knows its own path: a moved or copied checkout needs a new one.
     if [ -f $stamp ] && { pwd && cat requirements.txt; } | cmp -s - $stamp && .venv/bin/python -c ''; then return 0; fi
-    say 'preparing .venv'
+    say 'preparing .venv, which takes a minute or two'
     "$python" -m venv --clear .venv
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
     # A notebook's kernel starts in notebooks/ and must find the library, whichever front end started it.
     pwd > "$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mere.pth"
     { pwd && cat requirements.txt; } > $stamp
+    say 'ready: make bootstrap, or .venv/bin/jupyter lab notebooks/01-host.ipynb'
 }
 
 install_packages "$@"
