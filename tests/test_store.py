@@ -122,6 +122,27 @@ def test_clean_leaves_alone_what_somebody_works_on(store: Store) -> None:
     store.add("packages/a", KEY, {}, produce)
 
 
+def test_clean_leaves_trash_to_the_living_and_removes_that_of_the_dead_in_the_background(store: Store) -> None:
+    trash = store.config.work / "trash"
+    now = time.monotonic_ns()
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    living = [trash / f"make.{os.getpid()}.{now}", trash / f"make.{os.getppid()}.{now}"]
+    # The last is of a process of before that had our number, as they do when a machine in a container starts again.
+    abandoned = [trash / f"zlib.1.0.{dead.pid}.{now}", trash / "stray", trash / f"gcc.{os.getpid()}.1"]
+    for path in living + abandoned:
+        (path / "folder").mkdir(parents=True)
+        (path / "folder" / "file").touch()
+        (path / "folder").chmod(0o500)
+    store.clean()
+    assert not any(path.exists() for path in abandoned)
+    end = time.monotonic() + 10
+    while len(list(trash.iterdir())) > len(living):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert all((path / "folder/file").exists() for path in living)
+
+
 def _add(store: Store, barrier, results) -> None:
     def produce(folder: Path) -> dict:
         time.sleep(0.3)
