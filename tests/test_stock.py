@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from mere_helpers.building.schedule import run
@@ -24,6 +27,14 @@ def test_sources_are_missing_there_verified_or_changed(config: Config) -> None:
     path.write_text("zlip")
     assert source_stock(config, verify=True).rows[1][2:] == ("4 B", "changed")
     assert source_stock(config, verify=True).note == "1 missing, 1 changed; 4 B"
+
+
+def test_a_file_of_two_recipes_is_counted_once(config: Config, add_package: Callable[..., Path]) -> None:
+    more = f"source=(https://example.org/zlib-1.0.tar.gz)\nsha256sums=({sha256('zlib')})"
+    add_package("minizip", depends="musl", more=more)
+    table = source_stock(config)
+    assert table.rows[1][:2] == ("zlib-1.0.tar.gz", "packages/minizip, packages/zlib")
+    assert table.note == "2 missing"
 
 
 def test_builds_are_built_missing_or_failed(config: Config) -> None:

@@ -20,11 +20,15 @@ def source_stock(config: Config, *, verify: bool = False) -> Table:
     verify : bool, optional
         Hash each file that is there; otherwise it is enough that it lies where `fetch` puts what it has verified.
     """
-    sources = {source for recipe in load_recipes(config).values() for source in recipe.sources}
+    # Some recipes share a file, which `fetch` counts once.
+    sources: dict[tuple[str, str], list[Source]] = {}
+    for source in (source for recipe in load_recipes(config).values() for source in recipe.sources):
+        sources.setdefault((source.name, source.sha256), []).append(source)
     rows, taken = [], 0
-    for source in sorted(sources, key=lambda source: source.name):
-        length, state = _source_state(config, source, verify)
-        rows.append((source.name, source.recipe, size(length) if length else "", state))
+    for (name, _), shared in sorted(sources.items()):
+        length, state = _source_state(config, shared[0], verify)
+        users = ", ".join(sorted({source.recipe for source in shared}))
+        rows.append((name, users, size(length) if length else "", state))
         taken += length
     note = _counted([row[-1] for row in rows], taken)
     return Table(("file", "recipe", "size", "state"), tuple(rows), note=note)
