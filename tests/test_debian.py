@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from mere_helpers.config import Config
 from mere_helpers.errors import SourceError
 from mere_helpers.fetching.apt_entries import deb822_entries, machine_archives
-from mere_helpers.fetching.debian import DebianMirror, parse_uris
+from mere_helpers.fetching.debian import DebianFile, DebianMirror, parse_uris
 
 PIN = "a" * 64
 DEB822 = """\
@@ -63,7 +66,8 @@ def apt(tmp_path: Path, etc: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "#!/bin/sh\n"
             f'here={programs}; echo "${{0##*/}} $*" >> $here/calls\n'
             'case "$*" in\n'
-            "  *update*) [ -e $here/down ] && { echo 'E: no route' >&2; exit 100; }\n"
+            "  *update*) [ -e $here/slow ] && { touch $here/began; sleep 60; }\n"
+            "            [ -e $here/down ] && { echo 'E: no route' >&2; exit 100; }\n"
             f"            touch {tmp_path}/store/apt/lists/x_Sources\n"
             f"            cd {tmp_path}/store/apt/packages/lists 2>/dev/null && touch x_Packages;;\n"
             "  *dumpavail*) echo 'Package: m4';;\n"
@@ -167,6 +171,54 @@ def test_an_archive_that_does_not_answer(tmp_path: Path, etc: Path, apt: Path) -
     (apt / "down").touch()
     with pytest.raises(SourceError, match="no index: no route"):
         mirror(tmp_path, etc).lookup("m4=1", PIN)
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_apt_is_ended_and_nobody_waits_for_the_index(tmp_path: Path, etc: Path, apt: Path) -> None:
+    (apt / "slow").touch()
+    debian = mirror(tmp_path, etc)
+    # The second waits for the lock of the first, and so does another run.
+    other = DebianMirror(debian.config, etc=etc, stop=debian.stop)
+    with ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(each.lookup, "m4=1", PIN) for each in (debian, debian, other)]
+        until((apt / "began").exists)
+        began = time.monotonic()
+        debian.stop.set()
+        assert [str(future.exception()) for future in waiting] == ["interrupted"] * 3
+    assert time.monotonic() - began < 5
+    assert not list((tmp_path / "store/apt").glob("updated-*")), "half an index is none"
+
+
+def test_a_download_tells_how_far_it_is_and_can_be_stopped(
+    tmp_path: Path, etc: Path, apt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper, target = tmp_path / "apt-helper", tmp_path / "m4.tar.xz"
+    # The other process stands for those which apt starts for the connections.
+    helper.write_text(
+        f'#!/bin/sh\nfor target; do :; done; printf 12345 > "$target"\nsleep 60 & echo $! > {apt}/pid; wait\n'
+    )
+    helper.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name, **_: str(helper))
+    debian = mirror(tmp_path, etc)
+    heard = []
+
+    def watch(done: int, total: int | None) -> None:
+        heard.append((done, total))
+        if done:
+            debian.stop.set()
+
+    began = time.monotonic()
+    with pytest.raises(SourceError, match="interrupted"):
+        debian.download(DebianFile("http://archive.example/m4", "m4.tar.xz", 42, PIN), target, watch)
+    assert heard[-1] == (5, 42) and time.monotonic() - began < 5
+    other = Path("/proc", (apt / "pid").read_text().strip(), "cmdline")
+    until(lambda: not other.exists() or not other.read_bytes())
 
 
 def test_why_it_is_not_available(tmp_path: Path, etc: Path, apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,12 @@ import hashlib
 import io
 import lzma
 import os
+import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +22,7 @@ from mere_helpers.config import Config
 from mere_helpers.errors import SourceError
 from mere_helpers.fetching.debian import DebianFile, DebianMirror
 from mere_helpers.fetching.mirror import mirrors_of
-from mere_helpers.fetching.source import FetchEvent, fetch, print_progress, source_path, verified_path
+from mere_helpers.fetching.source import FetchEvent, _Errand, fetch, print_progress, source_path, verified_path
 from mere_helpers.recipes.recipe import Source
 
 GOOD = lzma.compress(os.urandom(300_000))
@@ -175,7 +178,7 @@ def test_offline_uses_folders_and_the_cache_only(tmp_path: Path, site: Site) -> 
 
 def test_debian_comes_before_upstream(tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DebianMirror, "lookup", lambda *_: DebianFile("x", NAME, len(GOOD), PIN))
-    monkeypatch.setattr(DebianMirror, "download", lambda _, file, target: target.write_bytes(GOOD))
+    monkeypatch.setattr(DebianMirror, "download", lambda _, file, target, watch: target.write_bytes(GOOD))
     fetch(settings(tmp_path), [Wanted((source(site.put("/tool", GOOD), debian=("tool=1",)),))])
     assert site.asked == []
 
@@ -193,7 +196,7 @@ def test_the_likely_source_package_is_asked_first(tmp_path: Path) -> None:
 
 def test_debian_truncates_then_upstream_serves(tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DebianMirror, "lookup", lambda *_: DebianFile("x", NAME, len(GOOD), PIN))
-    monkeypatch.setattr(DebianMirror, "download", lambda _, file, target: target.write_bytes(GOOD[:9]))
+    monkeypatch.setattr(DebianMirror, "download", lambda _, file, target, watch: target.write_bytes(GOOD[:9]))
     events: list[FetchEvent] = []
     fetch(settings(tmp_path), [Wanted((source(site.put("/tool", GOOD), debian=("tool=1",)),))], events.append)
     assert [(event.kind, event.mirror) for event in events if event.kind != "bytes"] == [
@@ -328,6 +331,34 @@ def test_ctrl_c_ends_the_fetch(tmp_path: Path, site: Site) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fetch(settings(tmp_path), [Wanted((source(site.put("/tool", GOOD)),))], interrupt)
+
+
+def test_ctrl_c_waits_for_no_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, over = threading.Event(), threading.Event()
+    monkeypatch.setattr(DebianMirror, "lookup", lambda *_: (asked.set(), over.wait(30)))
+    heard: list[FetchEvent] = []
+
+    def interrupt() -> None:
+        asked.wait(10)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fetch(settings(tmp_path), [Wanted((source(debian=("tool=1",)),))], heard.append)
+    finally:
+        over.set()
+    assert time.monotonic() - began < 5
+    assert [(event.kind, event.bytes) for event in heard] == [("bytes", 0)], "it is told that something is under way"
+
+
+def test_who_waits_for_another_fetch_can_be_stopped(tmp_path: Path) -> None:
+    errand = _Errand(settings(tmp_path), [source()], None)
+    with errand._lock(source()), ThreadPoolExecutor() as pool:
+        waiting = pool.submit(errand.bring, source())
+        errand.stop.set()
+        assert str(waiting.exception(timeout=5)) == "interrupted"
 
 
 def test_a_line_a_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,14 +12,16 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from threading import Event as Flag
+from typing import IO, Literal
 
 from ..config import Config, clean_environment
 from ..errors import SourceError
@@ -30,6 +32,9 @@ STALE = 24 * 3600
 
 #: Age in seconds up to which an index that lacks a version is believed.
 FRESH = 3600
+
+#: Seconds between two looks at how far apt is, and at whether it is still wanted.
+_TICK = 0.2
 
 _URI = re.compile(r"^'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})$", re.MULTILINE)
 
@@ -58,12 +63,15 @@ class DebianMirror:
         Which index: of source packages (``deb-src``) or of packages as they are installed (``deb``).
     suites : tuple of str, optional
         Debian's releases and their parts.
+    stop : threading.Event, optional
+        When set, apt is ended, and whoever waits for it gets a SourceError.
     """
 
     config: Config
     etc: Path = Path("/etc/apt")
     kind: Literal["deb-src", "deb"] = "deb-src"
     suites: tuple[str, ...] = SUITES
+    stop: Flag = field(default_factory=Flag, repr=False)
     _found: dict[str, list[DebianFile]] = field(default_factory=dict, init=False, repr=False)
     _asked: bool = field(default=False, init=False, repr=False)
 
@@ -131,8 +139,15 @@ class DebianMirror:
                 raise SourceError(self._problem())
             return self._apt(program, *arguments).stdout
 
-    def download(self, file: DebianFile, target: Path) -> None:
+    def download(
+        self, file: DebianFile, target: Path, watch: Callable[[int, int | None], None] = lambda *_: None
+    ) -> None:
         """Bring a file that the index names to `target`, unverified, through apt's proxies and mirror lists.
+
+        Parameters
+        ----------
+        watch : callable, optional
+            Called now and then with the bytes so far and those of the whole file.
 
         Raises
         ------
@@ -142,7 +157,13 @@ class DebianMirror:
         helper = shutil.which("apt-helper", path="/usr/lib/apt:/usr/libexec/apt")
         if helper is None:
             raise SourceError("this host's apt has no apt-helper")
-        result = self._apt(helper, "download-file", file.address, str(target))
+
+        def look() -> None:
+            # Apt may be about to make it, or to give it another name.
+            with suppress(FileNotFoundError):
+                watch(target.stat().st_size, file.size)
+
+        result = self._apt(helper, "download-file", file.address, str(target), look=look)
         if result.returncode != 0 or not target.exists():
             raise SourceError(_apt_message(result.stderr, file.address))
 
@@ -209,14 +230,35 @@ class DebianMirror:
         )
         return entries
 
-    def _apt(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def _apt(
+        self, program: str, *arguments: str, look: Callable[[], None] = lambda: None
+    ) -> subprocess.CompletedProcess[str]:
         # -c is read after the machine's own configuration, so that what we set wins and the rest (proxies) stays.
         command = [program, "-c", str(self.state / "apt.conf"), *arguments]
         proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
         environment = clean_environment(HOME=str(self.state), **proxies)
-        return subprocess.run(
-            command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, env=environment
-        )
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=environment,
+            # Ctrl-C is for us: an index that ended by it must not look like one that came.
+            start_new_session=True,
+        ) as process:
+            try:
+                while not self.stop.is_set():
+                    look()
+                    with suppress(subprocess.TimeoutExpired):
+                        output, complaints = process.communicate(timeout=_TICK)
+                        return subprocess.CompletedProcess(command, process.returncode, output, complaints)
+                raise SourceError("interrupted")
+            finally:
+                if process.poll() is None:
+                    # With its helpers, which hold the connections.
+                    os.killpg(process.pid, signal.SIGTERM)
 
     def _indexed(self) -> bool:
         return any((self.state / "lists").glob("*_Sources*" if self.kind == "deb-src" else "*_Packages*"))
@@ -229,8 +271,23 @@ class DebianMirror:
     def _lock(self) -> Iterator[None]:
         self.state.mkdir(parents=True, exist_ok=True)
         with (self.state / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_for(lock, self.stop)
             yield
+
+
+def wait_for(lock: IO, stop: Flag) -> None:
+    """Lock an open file; whoever waits for it can be stopped, which a thread that sleeps in the system call cannot.
+
+    Raises
+    ------
+    SourceError
+        It was stopped.
+    """
+    while True:
+        with suppress(BlockingIOError):
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if stop.wait(_TICK):
+            raise SourceError("interrupted")
 
 
 def parse_uris(text: str) -> list[DebianFile]:

@@ -115,7 +115,7 @@ class Carrier:
 
     def __init__(self, config: Config, stop: Flag) -> None:
         self._offline = config.offline
-        self._debian = DebianMirror(config)
+        self._debian = DebianMirror(config, stop=stop)
         self._stop = stop
         self._silent: dict[str, str] = {}
 
@@ -132,6 +132,8 @@ class Carrier:
         NoCopyError
             There is none, or the transfer broke off; `target` then holds what came.
         """
+        if self._stop.is_set():
+            raise NoCopyError("interrupted")
         if mirror.kind == "folder":
             return self._from_folder(Path(mirror.address), source, target, watch)
         if self._offline:
@@ -168,9 +170,10 @@ class Carrier:
         self, package: str, source: Source, target: Path, watch: Callable[[int, int | None], None]
     ) -> Copy:
         try:
+            watch(0, None)  # the index may take a while
             file = self._debian.lookup(package, source.sha256)
             watch(0, file.size)
-            self._debian.download(file, target)
+            self._debian.download(file, target, watch)
         except SourceError as error:
             raise NoCopyError(error.message) from error
         with target.open("rb") as stream:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -20,6 +19,7 @@ from ..config import Config
 from ..errors import SourceError
 from ..recipes.recipe import Recipe, Source
 from ..report import Table, size
+from .debian import wait_for
 from .mirror import Carrier, Copy, NoCopyError, complaint, mirrors_of
 
 #: Files that are fetched, or hashed, at the same time.
@@ -88,20 +88,19 @@ def fetch(config: Config, recipes: Iterable[Recipe], progress: Progress | None =
     errand = _Errand(config, wanted.values(), progress)
     problems: dict[str, SourceError] = {}
     sizes: dict[tuple[str, str], int] = {}
-    with ThreadPoolExecutor(WORKERS) as pool:
-        try:
-            # Big files tend to be near the start of the alphabet (binutils, gcc); they start first.
-            futures = {pool.submit(errand.bring, source): key for key, source in sorted(wanted.items())}
-            for future in as_completed(futures):
-                try:
-                    sizes[futures[future]] = future.result()
-                except SourceError as error:
-                    problems[futures[future][0]] = error
-        except BaseException:
-            # Ctrl-C: nothing new starts, and what is under way ends at its next bytes.
-            errand.stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ThreadPoolExecutor(WORKERS)
+    try:
+        # Big files tend to be near the start of the alphabet (binutils, gcc); they start first.
+        futures = {pool.submit(errand.bring, source): key for key, source in sorted(wanted.items())}
+        for future in as_completed(futures):
+            try:
+                sizes[futures[future]] = future.result()
+            except SourceError as error:
+                problems[futures[future][0]] = error
+    finally:
+        # After Ctrl-C nothing new starts, and nobody waits for what is under way: it ends at its next bytes.
+        errand.stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
     if problems:
         first, *others = [problems[name] for name in sorted(problems)]
         message = "\n".join(error.message for error in (first, *others))
@@ -246,7 +245,8 @@ class _Errand:
         return lambda done, total: self._tell(FetchEvent("bytes", source.name, label, done, total))
 
     def _tell(self, event: FetchEvent) -> None:
-        if self._progress is not None:
+        # Nobody is there any more who wants to hear of what was stopped.
+        if self._progress is not None and not self.stop.is_set():
             with self._turn:
                 self._progress(event)
 
@@ -255,7 +255,7 @@ class _Errand:
         locks = self.config.sources / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         with (locks / source.sha256).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_for(lock, self.stop)
             yield
 
 
