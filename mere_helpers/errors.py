@@ -33,6 +33,10 @@ class MereError(Exception):
             lines.append(f"log:  {self.log}")
         return "\n".join(lines)
 
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks for this: below the lines of our own code, the one that says what to do would be out of sight.
+        return f"{type(self).__name__}: {self}".splitlines()
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions travel between processes by pickle, which would lose the keyword arguments.
         return _rebuild, (type(self), self.message, self.hint, self.log)

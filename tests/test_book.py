@@ -95,6 +95,16 @@ def test_a_failing_cell_is_shown_and_nothing_is_written_back(small: Config) -> N
     assert list(small.work.iterdir()) == []
 
 
+def test_an_error_of_ours_is_told_in_words_and_is_still_a_failure(small: Config) -> None:
+    _chapter(small, "from mere_helpers.errors import SourceError", 'raise SourceError("no copy", hint="go on")')
+    with pytest.raises(BuildError) as caught:
+        book.run_book(small, say=lambda line: None)
+    assert caught.value.message.endswith("SourceError: no copy\nhint: go on")
+    (error,) = nbformat.read(Path(str(caught.value.log)), as_version=4).cells[-1].outputs
+    assert (error.output_type, error.ename) == ("error", "SourceError")
+    assert error.traceback == ["SourceError: no copy", "hint: go on"]
+
+
 def test_no_chapter_of_that_name(small: Config) -> None:
     _chapter(small, "1")
     with pytest.raises(MereError, match="no chapter begins with 99"):
