@@ -58,6 +58,22 @@ def test_an_interrupt_says_what_is_kept(config: Config, monkeypatch: pytest.Monk
     assert line == f"Stopped: {caught.value}"
 
 
+def test_a_word_without_a_panel_is_stopped_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    @live.stoppable()
+    def word(error: BaseException) -> None:
+        raise error
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        word(KeyboardInterrupt())
+    assert not isinstance(caught.value, live.Stopped)
+    monkeypatch.setattr(live, "front_end", lambda: True)
+    with pytest.raises(live.Stopped, match="Run the cell again"):
+        word(KeyboardInterrupt())
+    # Who was more exact is not contradicted.
+    with pytest.raises(live.Stopped, match="1 of 2"):
+        word(live.Stopped("1 of 2"))
+
+
 def test_an_interrupt_of_a_shell_stays_what_it_is(config: Config) -> None:
     with pytest.raises(KeyboardInterrupt) as caught, live.watching(config):
         raise KeyboardInterrupt

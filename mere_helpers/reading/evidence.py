@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from ..building.builders import BUILDERS, Build, package_file
+from ..building.builders import BUILDERS, Build, Builder, package_file
 from ..building.comparison import payload_digest
 from ..building.jobserver import Jobserver
+from ..building.timeline import Event
 from ..config import load_config
 from ..errors import BuildError
 from ..proving.digests import check, digests_of, recorded_digests
@@ -17,12 +19,14 @@ from ..proving.record import recorded_proofs
 from ..recipes.plan import ROUNDS, Plan
 from ..report import Table, Text
 from ..storage.store import Entry, Store
+from ..watching import live
 from . import wanted
 from .wanted import built, ids_of
 
 __all__ = ["compare", "digests", "proofs", "provenance", "verdict"]
 
 
+@live.stoppable()
 def compare(name: str) -> Table:
     """Build a package a second time, with everything as it was the first time, and put the sums side by side."""
     config = load_config()
@@ -36,9 +40,8 @@ def compare(name: str) -> Table:
     needed = {dependency: entries[dependency] for dependency in graph.dependencies(id)}
     recipe = graph.recipes[id]
     with Jobserver(config.work / "jobs", config.jobs - 1) as jobserver:
-        second = BUILDERS[recipe.stage](
-            Build(config, aside, graph, id, first.key, dict(first.meta["inputs"]), needed, jobserver)
-        )
+        again = Build(config, aside, graph, id, first.key, dict(first.meta["inputs"]), needed, jobserver)
+        second = _watched(again, BUILDERS[recipe.stage])
     names = sorted(first.outputs.keys() | second.outputs.keys())
     rows = tuple((name, _sum(first, name), _sum(second, name)) for name in names)
     # The digest covers modes, links and folders, too.
@@ -47,6 +50,7 @@ def compare(name: str) -> Table:
     return Table(("file", "first build", "second build"), rows, note="equal, bit for bit" if same else "they differ")
 
 
+@live.stoppable()
 def verdict() -> Table:
     """Every package as the temporary tools have built it, beside the same package as the system has built it: equal?
 
@@ -116,6 +120,22 @@ def provenance(name: str) -> Table:
         if predicate["externalParameters"]["recipe"] == recipe:
             rows = tuple((item["name"], item["digest"]["sha256"][:16]) for item in predicate["resolvedDependencies"])
     return Table(("made from, and with", "sha256"), rows, note=f"{len(rows)} files")
+
+
+def _watched(build: Build, builder: Builder) -> Entry:
+    """One build, outside of any schedule, and shown as those of a schedule are."""
+    began = time.monotonic()
+    with live.watching(build.config) as watch, ThreadPoolExecutor(1) as thread:
+        watch(Event("started", build.id, 0.0, 0, 1, 0.0))
+        try:
+            # In a thread: an interrupt that came in the middle of it could not be cleaned up after.
+            entry = thread.submit(builder, build).result()
+        except KeyboardInterrupt:
+            # The build notices the event and tears down what it started.
+            build.jobserver.stop.set()
+            raise
+        watch(Event("built", build.id, time.monotonic() - began, 1, 1, 0.0))
+    return entry
 
 
 def _shown(proved: str | None, published: str) -> str:

@@ -170,6 +170,7 @@ def write(name: str, text: str) -> Text:
     return Text(f"{path.name}: {len(lines)} {'line' if len(lines) == 1 else 'lines'}")
 
 
+@live.stoppable()
 def run(command: str, *, tools: str | None = None, inside: str | Sequence[str] | None = None) -> Text:
     """Run a shell command and show what it prints; a status other than 0 is an error.
 
@@ -201,6 +202,7 @@ def run(command: str, *, tools: str | None = None, inside: str | Sequence[str] |
     return Text(desk.run_on_host(config, command, [entries[id] for id in sorted(present)]))
 
 
+@live.stoppable()
 def repository() -> Table:
     """Sign all packages and the database, and publish them as a repository that pacman can use."""
     found = wanted.published(load_config())
@@ -210,6 +212,7 @@ def repository() -> Table:
     return Table(("package", "version", "size"), rows, note=note)
 
 
+@live.stoppable()
 def install() -> Table:
     """Install every package of the repository into an empty folder, with pacman alone; `run` enters it as "system"."""
     found, _ = wanted.installed(load_config())
@@ -219,6 +222,7 @@ def install() -> Table:
     return Table(("package", "version", "installed"), rows, note=f"{len(rows)} packages, {size(total)}")
 
 
+@live.stoppable()
 def tamper(what: str) -> Text:
     """Spoil a copy of the repository and let the installed system use it; that it refuses is an error.
 

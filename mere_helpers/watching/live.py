@@ -62,6 +62,22 @@ def fetching() -> Iterator[Callable[[FetchEvent], None]]:
 
 
 @contextmanager
+def stoppable() -> Iterator[None]:
+    """For a word that works without a panel, too: an interrupt of it is one line in a front end; raises as `watching`.
+
+    It goes around a block, or, as a decorator, around a function.
+    """
+    try:
+        yield
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        if not front_end():
+            raise
+        raise Stopped("what was under way has been ended. Run the cell again to begin it anew.") from None
+
+
+@contextmanager
 def _shown(panel: Any) -> Iterator[Callable[[Any], None]]:
     """A panel's `tell`, for the time of the block."""
     try:
