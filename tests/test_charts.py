@@ -66,6 +66,7 @@ def test_a_picture_takes_its_colour_and_its_width_from_the_page(name: str) -> No
 def test_a_picture_can_be_read_aloud(name: str) -> None:
     figure = DRAWN[name]()
     assert ElementTree.fromstring(figure.svg).attrib["aria-label"] == figure.text
+    assert figure._repr_html_().startswith('<figure class="mere" style="max-width:36rem"><svg')
     assert figure.caption in figure._repr_html_() and figure.text in repr(figure)
     assert figure._repr_png_().startswith(b"\x89PNG")
 

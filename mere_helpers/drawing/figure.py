@@ -59,7 +59,8 @@ class Figure:
         if not self.svg:
             return None
         said = escape(f"{self.caption}. {self.text}")
-        return f'<figure class="mere">{self.svg}<figcaption>{said}</figcaption></figure>'
+        # The limit of the book's own style sheet, for front ends, which do not have it.
+        return f'<figure class="mere" style="max-width:36rem">{self.svg}<figcaption>{said}</figcaption></figure>'
 
     def _repr_png_(self) -> bytes:
         return self.png
