@@ -103,8 +103,13 @@ class Text:
         from pygments.formatters import HtmlFormatter
         from pygments.lexers import get_lexer_by_name
 
+        # Likewise, and because this is a matter of the notebook: the pages of the book have a style sheet of their own.
+        from .watching.live import front_end
+
+        # JupyterLab breaks lines of a `pre` in the middle of a word. What is committed is the same everywhere.
+        unbroken = "white-space: pre; overflow-x: auto" if front_end() else ""
         # Styles inside the elements, because no front end is sure to have the style sheet.
-        formatter = HtmlFormatter(noclasses=True, nobackground=True)
+        formatter = HtmlFormatter(noclasses=True, nobackground=True, prestyles=unbroken)
         return str(highlight(self.text, get_lexer_by_name(self.language), formatter))
 
 

@@ -63,3 +63,12 @@ def test_text_in_a_language_is_highlighted() -> None:
 )
 def test_sizes(n: int, text: str) -> None:
     assert size(n) == text
+
+
+def test_a_front_end_does_not_break_the_lines_of_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = Text("for x in a; do :; done", "bash")
+    committed = code._repr_html_()
+    monkeypatch.setattr("mere_helpers.watching.live.front_end", lambda: True)
+    shown = code._repr_html_()
+    assert "white-space: pre;" in shown and "white-space" not in committed
+    assert shown.replace("white-space: pre; overflow-x: auto; ", "") == committed
