@@ -26,7 +26,7 @@ def _empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_front_end_there_are_words(name: str) -> None:
     text = WORDS[name]()
     assert isinstance(text, Text) and max(map(len, str(text).splitlines())) < 100
-    assert str(text).endswith("\nTo use it, open this chapter in JupyterLab: .venv/bin/jupyter lab")
+    assert str(text).endswith("\nRun this cell in JupyterLab to use it: .venv/bin/jupyter lab")
     assert not load_config().store.exists()
 
 

@@ -62,7 +62,7 @@ def test_a_panel_follows_the_events_and_the_log(config: Config, shown: list[Any]
     assert (bar.value, bar.max) == (1, 2)
     build.close()
     assert (log.value, builds.value, controls.layout.display) == ("", "", "none")
-    assert repr(shown[0]) == "What is being built is shown here."
+    assert repr(shown[0]) == ""
 
 
 def test_one_may_choose_whose_log(config: Config, shown: list[Any]) -> None:

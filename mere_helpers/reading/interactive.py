@@ -14,7 +14,7 @@ from .wanted import root_of
 
 __all__ = ["board", "console", "explorer", "picker"]
 
-_OPEN = "To use it, open this chapter in JupyterLab: .venv/bin/jupyter lab"
+_OPEN = "Run this cell in JupyterLab to use it: .venv/bin/jupyter lab"
 
 
 def picker(name: str = "musl") -> Shown | Text:

@@ -46,10 +46,11 @@ class _Panel:
         self.controls: Any = ipywidgets.VBox([self.cancel])
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
-    def show(self, parts: Sequence[Any], text: str) -> None:
+    def show(self, parts: Sequence[Any]) -> None:
         """Put the panel below the cell, and keep it up to date from now on."""
         self._offer()
-        display(Shown(ipywidgets.VBox([*parts]), Text(text)))
+        # No words for a notebook that is opened again: all is long over then.
+        display(Shown(ipywidgets.VBox([*parts]), Text("")))
         self._ticker.start()
 
     def close(self) -> None:
@@ -121,7 +122,7 @@ class BuildPanel(_Panel):
             self._last, self._told = event, time.monotonic()
         if event.kind == "started" and not self._shown:
             above = ipywidgets.HBox([self._bar, self._words])
-            self.show([above, self._builds, self.controls, self.hint, self._log], "What is being built is shown here.")
+            self.show([above, self._builds, self.controls, self.hint, self._log])
         self.draw()
 
     def kept(self) -> str:
@@ -174,7 +175,7 @@ class FetchPanel(_Panel):
         self._coming: dict[str, tuple[int, int | None]] = {}
         self._done = 0
         self.controls = ipywidgets.HBox([self.cancel])
-        self.show([self._words, self.controls, self.hint], "What is being fetched is shown here.")
+        self.show([self._words, self.controls, self.hint])
 
     def tell(self, event: FetchEvent) -> None:
         """Take notice of what happened to a file."""
