@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ def test_the_picker_shows_a_recipe_and_its_parts() -> None:
     widget = controls.picker_widget(load_config(), "packages/zlib")
     (which, part), about, text = widget.children[0].children, *widget.children[1:]
     assert part.value == "the whole recipe" and "pkgname" in text.value
+    # Whatever is long, the lists stay in sight.
+    assert text.layout.overflow == "auto" and text.layout.max_height
     assert "1.3.1" in about.value and "asked for by" in about.value and "sha256" in about.value
     part.value = "package"
     assert "pkgname" not in text.value and "package" in text.value
@@ -66,14 +69,25 @@ def test_the_console_shows_what_was_printed_and_what_failed(config: Config, monk
     monkeypatch.setattr(controls, "run_in_container", answer)
     widget = controls.console_widget(config, "zlib", [Path("/layer")], [])
     (line, halt), said = widget.children[1].children, widget.children[2]
+
+    def enter(text: str) -> None:
+        # As a front end does: the key first, and then the text.
+        line._handle_msg({"content": {"data": {"method": "custom", "content": {"event": "submit"}}}, "buffers": []})
+        line.value = text
+
     for command, expected in (("seq 2", "$ seq 2\n&lt;1&gt;\n2"), ("false", "$ false\nstatus 1")):
         turn.clear()
-        line.value = command
-        line._handle_msg({"content": {"data": {"method": "custom", "content": {"event": "submit"}}}, "buffers": []})
-        assert (line.disabled, halt.disabled, line.value) == (True, False, "")
+        before = len(asked)
+        enter(command)
+        end = time.monotonic() + 20
+        while len(asked) == before and time.monotonic() < end:
+            time.sleep(0.01)
+        # It can be typed into all the while, and what is entered too early stays there.
+        assert (line.disabled, halt.disabled, line.value) == (False, False, "")
+        enter("early")
         turn.set()
         for thread in threading.enumerate():
             if thread.name == "console":
                 thread.join(20)
-        assert expected in said.value and not line.disabled
+        assert expected in said.value and halt.disabled and line.value == "early"
     assert asked == [("seq 2", [Path("/layer")]), ("false", [Path("/layer")])]

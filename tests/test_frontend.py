@@ -16,6 +16,10 @@ def test_an_error_is_shown_in_words() -> None:
     assert html_of(lambda: "fine") == "fine"
 
 
+def test_a_window_does_not_squeeze_what_stands_in_it() -> None:
+    assert "flex: none" in printed("1\n2", 1)
+
+
 def test_code_has_the_colours_of_the_editor() -> None:
     html = highlighted(Text("echo '<b>'", "bash"))
     assert "--jp-mirror-editor-string-color" in html and "&lt;b&gt;" in html

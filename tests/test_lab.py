@@ -274,6 +274,15 @@ def test_the_console_runs_commands_in_a_container(page: Any) -> None:
     field.press("Enter")
     shown.locator("pre", has_text="42 as 0").wait_for()
     shown.locator("pre", has_text="status 3").wait_for()
+    # The next is typed without a click, and of what is longer than the window the end is seen.
+    page.keyboard.type("seq 100; echo the end")
+    page.keyboard.press("Enter")
+    said = shown.locator("pre", has_text="100\nthe end")
+    said.wait_for()
+    window = said.locator("..")
+    assert window.bounding_box()["height"] < 400 < said.bounding_box()["height"]
+    below = [box["y"] + box["height"] for box in (said.bounding_box(), window.bounding_box())]
+    assert abs(below[0] - below[1]) < 20
     field.fill(f"ls /here || sleep {LONG}")
     field.press("Enter")
     _until(lambda: len(_sleepers()) > 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -31,7 +32,11 @@ _PINS = "its sources"
 #: Lines that a console remembers.
 _CONSOLE_LINES = 400
 _CONSOLE_HEIGHT = 16
-_BOARD_HEIGHT = "22em"
+#: Of what may be long: it is scrolled, and what one chooses from stays in sight.
+_WINDOW = {"max_height": "22em", "overflow": "auto"}
+
+#: Seconds in which the text of a line is here: the front end tells of the key that ends it a moment before.
+_SETTLED = 0.2
 
 #: A label as wide as its word.
 _SNUG = {"description_width": "initial"}
@@ -42,7 +47,7 @@ def picker_widget(config: Config, id: str) -> Any:
     recipes = load_recipes(config)
     which = ipywidgets.Dropdown(options=list(recipes), value=id, description="Recipe", style=_SNUG)
     part = ipywidgets.Dropdown(description="Part", style=_SNUG)
-    about, text = ipywidgets.HTML(), ipywidgets.HTML()
+    about, text = ipywidgets.HTML(), ipywidgets.HTML(layout=_WINDOW)
 
     def choose(change: Any = None) -> None:
         about.value = html_of(lambda: _about(recipes, recipes[which.value]))
@@ -83,7 +88,7 @@ def board_widget(config: Config) -> Any:
     shelf = ipywidgets.Dropdown(description="Show", style=_SNUG)
     refresh = ipywidgets.Button(description="Refresh", tooltip="look again")
     verify = ipywidgets.Button(description="Verify sources", tooltip="hash every source file")
-    summary, details = ipywidgets.HTML(), ipywidgets.HTML(layout={"max_height": _BOARD_HEIGHT, "overflow": "auto"})
+    summary, details = ipywidgets.HTML(), ipywidgets.HTML(layout=_WINDOW)
     tables: dict[str, Table] = {}
 
     def look(verified: bool) -> str:
@@ -114,17 +119,22 @@ def board_widget(config: Config) -> Any:
 
 def console_widget(config: Config, what: str, layers: Sequence[Path], binds: Sequence[Bind]) -> Any:
     """A field for a command, and what the commands so far have printed."""
-    line = ipywidgets.Text(placeholder="a command for sh, then Enter", layout={"width": "30em"})
+    line = ipywidgets.Text(
+        placeholder="a command for sh, then Enter", layout={"width": "30em"}, continuous_update=False
+    )
     halt = ipywidgets.Button(description="Stop", disabled=True, tooltip="end the command that runs")
     said = ipywidgets.HTML(printed("", _CONSOLE_HEIGHT))
     lines: deque[str] = deque(maxlen=_CONSOLE_LINES)
-    stop = threading.Event()
+    stop, turn = threading.Event(), threading.Lock()
 
     def say(text: str) -> None:
         lines.extend(text.splitlines())
         said.value = printed("\n".join(lines), _CONSOLE_HEIGHT)
 
     def execute(command: str) -> None:
+        line.value, halt.disabled = "", False
+        stop.clear()
+        say(f"$ {command}")
         try:
             result = run_in_container(config, command, layers, binds, stop=stop)
         except MereError as error:
@@ -132,16 +142,21 @@ def console_widget(config: Config, what: str, layers: Sequence[Path], binds: Seq
         except Exception as error:
             result = f"{type(error).__name__}: {error}"
         say(result)
-        line.disabled, halt.disabled = False, True
+        halt.disabled = True
+
+    def take() -> None:
+        try:
+            time.sleep(_SETTLED)
+            if line.value.strip():
+                execute(line.value)
+        finally:
+            turn.release()
 
     def submit(widget: Any, content: Any, buffers: Any) -> None:
-        if content.get("event") == "submit" and line.value.strip() and not line.disabled:
-            command, line.value = line.value, ""
-            line.disabled, halt.disabled = True, False
-            stop.clear()
-            say(f"$ {command}")
+        # The field stays open while a command runs, or it would lose the focus; what is entered then waits in it.
+        if content.get("event") == "submit" and turn.acquire(blocking=False):
             # A thread of its own, so that the button can still be heard.
-            threading.Thread(target=execute, args=(command,), name="console", daemon=True).start()
+            threading.Thread(target=take, name="console", daemon=True).start()
 
     line.on_msg(submit)
     halt.on_click(lambda button: stop.set())

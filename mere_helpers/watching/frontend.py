@@ -69,7 +69,8 @@ def html_of(action: Callable[[], str]) -> str:
 def printed(text: str, lines: int = 0) -> str:
     """A text as a terminal would show it; in a window of so many lines that stands at the end, or as high as it is."""
     font = "line-height: 1.3; font-size: 12px; font-family: var(--jp-code-font-family, monospace)"
-    pre = f'<pre style="margin: 0 0 auto; {font}">{escape(text)}</pre>'
+    # Of its full height whatever the front end says of `pre`: one that shrinks shows its beginning and not its end.
+    pre = f'<pre style="margin: 0 0 auto; flex: none; {font}">{escape(text)}</pre>'
     if not lines:
         return pre
     # A column that begins at its lower end is scrolled to it.
