@@ -355,7 +355,7 @@ def test_ctrl_c_waits_for_no_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_who_waits_for_another_fetch_can_be_stopped(tmp_path: Path) -> None:
     errand = _Errand(settings(tmp_path), [source()], None)
-    with errand._lock(source()), ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, errand._lock(source()):
         waiting = pool.submit(errand.bring, source())
         errand.stop.set()
         assert str(waiting.exception(timeout=5)) == "interrupted"
