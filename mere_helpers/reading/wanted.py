@@ -95,12 +95,18 @@ def installed(config: Config) -> tuple[Repository, Path]:
 
 
 def sizes(config: Config) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """Bytes by the name of the recipe: of its sources, of its packages, and of what these take when installed."""
+    """Bytes by the name of the recipe: of its sources, of its packages, and of what these take when installed.
+
+    A source file of two recipes counts for the first of them.
+    """
     graph = Plan.from_recipes(config)
     fetched, packed, taken = {}, {}, {}
+    counted: set[str] = set()
     for entry in published_entries(config):
         recipe = graph.recipes[entry.id]
-        fetched[recipe.name] = sum(source_path(config, source).stat().st_size for source in recipe.sources)
+        sources = [source for source in recipe.sources if source.sha256 not in counted]
+        counted |= {source.sha256 for source in sources}
+        fetched[recipe.name] = sum(source_path(config, source).stat().st_size for source in sources)
         packed[recipe.name] = sum(output.size for output in entry.outputs.values())
         taken[recipe.name] = sum(int(package_info(entry.tree / name)["size"][0]) for name in entry.outputs)
     return fetched, packed, taken
