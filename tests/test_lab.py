@@ -53,6 +53,14 @@ package() {{
     echo {name} > "$pkgdir/{name}"
 }}
 """
+#: As every chapter has it at its end.
+_EXERCISE = """\
+**Exercise.** Where is it?
+
+```{admonition} Answer
+:class: dropdown
+Behind the title.
+```"""
 #: What the notebook's kernel builds: a step on the host, and something in a container.
 _SMALL = f"""
 from mere_helpers.building.builders import BUILDERS
@@ -127,6 +135,7 @@ def notebook(small: Config) -> Path:
     folder.mkdir()
     (folder / "small.py").write_text(_SMALL)
     cells = [nbformat.v4.new_code_cell(source, id=name) for name, source in CELLS.items()]
+    cells.append(nbformat.v4.new_markdown_cell(_EXERCISE, id="exercise"))
     path = folder / "small.ipynb"
     nbformat.write(normalise(nbformat.v4.new_notebook(cells=cells)), path)
     return path
@@ -227,6 +236,15 @@ def _look(page: Any, name: str) -> None:
     """Keep a picture, if somebody wants to look at it."""
     if folder := os.environ.get("MERE_SCREENSHOTS"):
         page.screenshot(path=f"{folder}/{name}.png")
+
+
+def test_an_answer_is_folded_until_it_is_asked_for(page: Any) -> None:
+    exercise = page.locator(".jp-Notebook .jp-MarkdownCell").last.get_by_role("group")
+    title, answer = exercise.get_by_text("Answer", exact=True), exercise.get_by_text("Behind the title.")
+    title.wait_for()
+    assert not answer.is_visible()
+    title.click()
+    answer.wait_for()
 
 
 def test_the_picker_shows_what_is_picked(page: Any) -> None:
