@@ -101,14 +101,13 @@ def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Map
     place = replace(config, store=config.work / "again")
     layers = compose(config, [needed[name] for name in order], [], pacman)
     entry = _build(place, plan, f"packages/{about.recipe}", layers, about)
-    _compare(file, entry, place.work / "given")
-    made = [name for name in sorted(entry.outputs) if (file.parent / name).is_file()]
+    equal = _compare(file, entry, place.work / "given")
     Store(place).remove(entry)
-    return made
+    return equal
 
 
-def _compare(file: Path, entry: Entry, room: Path) -> None:
-    """Compare the packages in the folder of `file` with those in `entry`; `room` is a folder for copies of them."""
+def _compare(file: Path, entry: Entry, room: Path) -> list[str]:
+    """The packages in the folder of `file` that equal those in `entry`, all or an error; `room` is for copies."""
     if file.name not in entry.outputs:
         raise BuildError(
             f"the recipe makes {', '.join(sorted(entry.outputs))}, and not {file.name}",
@@ -117,7 +116,7 @@ def _compare(file: Path, entry: Entry, room: Path) -> None:
     made = [name for name in sorted(entry.outputs) if (file.parent / name).is_file()]
     unequal = [name for name in made if (file.parent / name).read_bytes() != (entry.tree / name).read_bytes()]
     if not unequal:
-        return
+        return made
     room.mkdir(parents=True, exist_ok=True)
     for name in made:
         shutil.copy(file.parent / name, room)
