@@ -28,4 +28,4 @@ epub: setup
 # What the checkout holds. The store is cleaned by `python -m mere_helpers clean`.
 clean:
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -95,13 +95,14 @@ def test_export_names_a_folder_that_is_found_from_anywhere(
     assert f"\nMERE_SUBSTITUTES={tmp_path}/packed\nMERE_SUBSTITUTES_KEY=a key" in capsys.readouterr().out
 
 
-def test_clean_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
+def test_clean_removes_what_is_ours_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     store = tmp_path / "store"
     for name in ("entries/key", "key", "logs", "repositories/ab", "sources/ab", "systems/ab"):
         (store / name).mkdir(parents=True)
     (store / "letter.txt").write_text("not ours")
     assert cli.main(["clean"]) == 0
     assert sorted(path.name for path in store.iterdir()) == ["letter.txt", "sources"]
+    assert "what was built is removed; the source files stay" in capsys.readouterr().out
     assert cli.main(["clean", "--sources"]) == 0
     assert [path.name for path in store.iterdir()] == ["letter.txt"]
 

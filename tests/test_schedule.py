@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.building.builders import Build
-from mere_helpers.building.schedule import BudgetError, deadline, found, run
+from mere_helpers.building.schedule import BudgetError, deadline, found, offered, run
 from mere_helpers.building.timeline import Event
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError, MereError
 from mere_helpers.recipes.plan import Plan
 from mere_helpers.storage.store import Entry
+from mere_helpers.storage.substitutes import export
 
 
 class Builders(dict):
@@ -90,6 +91,22 @@ def test_second_run_builds_nothing_and_needs_no_writing(config: Config) -> None:
     assert second == first == found(config, ["packages/hello"])
     assert {event.kind for event in events} == {"queued", "found"}
     assert events[-1].done == events[-1].total == len(first) and events[-1].left_s == 0
+
+
+def test_it_is_known_beforehand_what_substitutes_will_spare(config: Config, tmp_path: Path) -> None:
+    built = run(config, ["packages/hello"], builders=Builders())
+    packed = str(tmp_path / "packed")
+    key = export(config, built.values(), Path(packed))
+    taker = replace(config, store=tmp_path / "taker", substitutes=packed, substitutes_key=key)
+    assert offered(taker, ["packages/hello"]) == HELLO
+    assert found(taker, ["packages/hello"]) == {}
+    # What is in the store need not be offered; behind a recipe that is another one today nothing fits.
+    run(taker, ["cross/make"], builders=Builders())
+    assert offered(taker, ["packages/hello"]) == HELLO - {"cross/make"}
+    with (config.recipes / "packages/musl/PKGBUILD").open("a") as recipe:
+        recipe.write("# changed\n")
+    assert offered(taker, ["packages/hello"]) == {"temptools/adjust", "packages/base-layout"}
+    assert offered(config, ["packages/hello"]) == set()
 
 
 def test_independent_builds_run_side_by_side(config: Config) -> None:

@@ -12,7 +12,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import mere_helpers
 from mere_helpers import expect_error, plan, run, show, sources, workarounds, write
+from mere_helpers.building import schedule
 from mere_helpers.config import Config, load_config
+from mere_helpers.drawing.recorded import recorded_run
 from mere_helpers.errors import BuildError, MereError, RecipeError, SourceError
 from mere_helpers.fetching.source import verified_path
 from mere_helpers.reading import vocabulary
@@ -152,6 +154,20 @@ def test_sources_that_nobody_has_are_an_error_unless_somebody_else_has_built(
     monkeypatch.setattr(vocabulary, "load_config", lambda: replace(small, substitutes="/theirs"))
     mere_helpers.ready("02", build=True)
     assert asked == ["cross/make"]
+
+
+def test_who_has_substitutes_is_told_what_is_left_to_build(small: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mere_helpers.watching.live.front_end", lambda: True)
+    minutes = recorded_run(load_config()).cpu_s(["cross/make"]) / 60
+    monkeypatch.setattr(vocabulary, "recorded_run", lambda config: recorded_run(load_config()))
+    for offered, words in (
+        (set(), f"building takes about {minutes:.0f} minutes of processor time"),
+        ({"cross/make"}, "there are substitutes for all of them"),
+    ):
+        monkeypatch.setattr(schedule, "offered", lambda config, ids, plan, offered=offered: offered)
+        with pytest.raises(MereError) as caught:
+            mere_helpers.ready("02")
+        assert caught.value.message.endswith(f" missing: cross/make; {words}")
 
 
 def test_a_table_of_steps_and_packages_lists_both(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from ..config import Config
 from ..errors import BuildError, MereError, StoreError
 from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
+from ..storage.substitutes import Substitutes
 from .builders import BUILDERS, Build, Builder
 from .jobserver import Jobserver, remove_stale
 from .timeline import Event, Watch, costs, estimate
@@ -96,6 +97,32 @@ def found(config: Config, ids: Iterable[str], *, plan: Plan | None = None) -> di
             if entry:
                 entries[id] = entry
     return entries
+
+
+def offered(config: Config, ids: Iterable[str], *, plan: Plan | None = None) -> set[str]:
+    """What of these ids, and of all they need, is not in the store, but is among the substitutes; nothing is taken.
+
+    Raises
+    ------
+    StoreError
+        The substitutes cannot be read, or are not signed.
+    """
+    if config.substitutes is None:
+        return set()
+    plan = plan or Plan.from_recipes(config)
+    store, substitutes = Store(config), Substitutes(config)
+    digests: dict[str, str] = {}
+    ours: set[str] = set()
+    for id in plan.closure(ids):
+        needed = {other: digests[other] for other in plan.dependencies(id) if other in digests}
+        if len(needed) == len(plan.dependencies(id)):
+            key = plan.key(id, needed)
+            if entry := store.find(key):
+                ours.add(id)
+                digests[id] = entry.output_digest
+            elif digest := substitutes.output_digest(key):
+                digests[id] = digest
+    return digests.keys() - ours
 
 
 def deadline(config: Config) -> float | None:

@@ -21,8 +21,8 @@ from ..report import Table, Text
 from ..storage.lock import Locks
 from ..storage.substitutes import export
 from ..storage.tree import remove_tree
-from . import places, proofs, vocabulary
-from .wanted import PUBLISHED
+from . import looking, places, proofs, vocabulary
+from .wanted import PUBLISHED, ids_of
 
 #: Exit status when the time that was given is used up: not a failure, only not the end.
 OUT_OF_TIME = 75
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     run = word("run", _run, "run the book: check, fetch, build, install, and write the outputs into the notebooks")
     run.add_argument("chapters", nargs="*", metavar="CHAPTER", help="how a name begins, such as 06; all by default")
     word("status", _status, "say what is built and what is missing")
-    log = word("log", lambda config, options: vocabulary.log(options.name, options.lines), "show the log of a build")
+    log = word("log", lambda config, options: looking.log(options.name, options.lines), "show the log of a build")
     log.add_argument("name", metavar="NAME", help="a recipe")
     log.add_argument("-n", "--lines", type=int, default=40, help="how many of the last lines (default: %(default)s)")
     clean = word("clean", _clean, "remove what was built; the sources stay")
@@ -139,7 +139,7 @@ def _build(config: Config, options: argparse.Namespace) -> Table:
     vocabulary.check_host()
     graph = Plan.from_recipes(config)
     names = options.names or [PUBLISHED]
-    vocabulary.fetch_missing(config, graph, vocabulary.ids_of(graph, names))
+    vocabulary.fetch_missing(config, graph, ids_of(graph, names))
     return vocabulary.build(*names)
 
 
@@ -158,14 +158,14 @@ def _status(config: Config, options: argparse.Namespace) -> Table:
 
 def _export(config: Config, options: argparse.Namespace) -> Text:
     graph = Plan.from_recipes(config)
-    entries = found(config, vocabulary.ids_of(graph, options.names or [PUBLISHED]), plan=graph)
+    entries = found(config, ids_of(graph, options.names or [PUBLISHED]), plan=graph)
     if not entries:
         raise MereError("nothing of this is built yet", hint="python -m mere_helpers build")
     public = export(config, entries.values(), options.folder)
     return Text(f"{len(entries)} builds\nMERE_SUBSTITUTES={options.folder.resolve()}\nMERE_SUBSTITUTES_KEY={public}")
 
 
-def _clean(config: Config, options: argparse.Namespace) -> None:
+def _clean(config: Config, options: argparse.Namespace) -> Text:
     """Only what is ours by name: the store may have been pointed at a folder that holds other things."""
     _refuse_if_busy(config.store / "locks")
     if options.sources:
@@ -183,8 +183,11 @@ def _clean(config: Config, options: argparse.Namespace) -> None:
                 as_mapped_root(config, ["rm", "-rf", path], own=True)
         else:
             path.unlink(missing_ok=True)
-    if options.sources:
-        shutil.rmtree(config.sources, ignore_errors=True)
+    removed = f"{config.store}: what was built is removed"
+    if not options.sources:
+        return Text(f"{removed}; the source files stay, in {config.sources}")
+    shutil.rmtree(config.sources, ignore_errors=True)
+    return Text(f"{removed}, and so are the source files, in {config.sources}")
 
 
 def _refuse_if_busy(folder: Path) -> None:

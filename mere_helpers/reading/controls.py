@@ -24,7 +24,7 @@ from ..report import Table
 from ..watching.frontend import grid, highlighted, html_of, printed
 from ..watching.stock import build_stock, source_stock
 from .desk import run_in_container
-from .vocabulary import show
+from .looking import show
 
 _WHOLE = "the whole recipe"
 _PINS = "its sources"

@@ -1,8 +1,7 @@
-"""The words of the cells that fetch, build and look. Each returns an object that looks the same in every run."""
+"""The words of the cells that check, fetch, build, run and install; what each returns looks the same in every run."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -13,17 +12,17 @@ from ..building.package_file import package_contents, package_info
 from ..building.repository import tamper as spoil
 from ..config import Config, load_config
 from ..drawing.recorded import recorded_run
-from ..errors import MereError, RecipeError, SourceError
+from ..errors import MereError, SourceError
 from ..fetching import source
 from ..machine import host
-from ..recipes.plan import ROUNDS, Plan
-from ..recipes.recipe import Recipe, function_text, load_recipe, load_recipes
+from ..recipes.plan import Plan
+from ..recipes.recipe import Recipe
 from ..report import Table, Text, size
-from ..storage.store import Entry, Store
+from ..storage.store import Entry
 from ..watching import live
 from . import desk, wanted
 from .book import chapter_path, needs, taken
-from .wanted import built, ids_of
+from .wanted import built, ids_of, recipes_of
 
 __all__ = [
     "build",
@@ -32,21 +31,12 @@ __all__ = [
     "expect_error",
     "fetch",
     "install",
-    "log",
-    "plan",
     "ready",
     "repository",
     "run",
-    "show",
-    "sources",
     "tamper",
-    "workarounds",
     "write",
 ]
-
-_LANGUAGES = {".toml": "toml", ".patch": "diff", ".diff": "diff", ".c": "c", ".cc": "cpp", ".py": "python"}
-_ARRAYS = ("source", "sha256sums", "_debian")
-_WORKAROUND = re.compile(r"#\s*(busybox|musl): ([\w.+-]+): (.*)")
 
 
 def check_host() -> Table:
@@ -54,31 +44,10 @@ def check_host() -> Table:
     return host.check_host(load_config())
 
 
-def sources(*names: str) -> Table:
-    """The pinned files of these recipes, of all by default, and who publishes each."""
-    rows = {
-        (item.name, recipe.name, ", ".join(_publishers(item)))
-        for recipe in _recipes(load_config(), names)
-        for item in recipe.sources
-        if recipe.packages
-    }
-    return Table(("file", "recipe", "published by"), tuple(sorted(rows)))
-
-
 def fetch(*names: str) -> Table:
     """Bring the sources of these recipes, of all by default, into the cache, and verify each file."""
     config = load_config()
-    return _fetch(config, _recipes(config, names))
-
-
-def show(name: str, part: str | None = None) -> Text:
-    """A recipe, one of its functions, its ``source`` arrays, or another file of ``recipes/``, as it stands there."""
-    config = load_config()
-    path = config.recipes / name
-    if path.is_file() and path.resolve().is_relative_to(config.recipes):
-        return Text(path.read_text().rstrip("\n"), _LANGUAGES.get(path.suffix, "bash"))
-    recipe = load_recipe(config, name)
-    return Text(_arrays(recipe) if part == "source" else function_text(recipe, part), "bash")
+    return _fetch(config, recipes_of(config, names))
 
 
 def ready(chapter: str, *, build: bool = False) -> Text:
@@ -99,35 +68,17 @@ def ready(chapter: str, *, build: bool = False) -> Text:
     present = schedule.found(config, needed, plan=graph)
     missing = [id for id in needed if id not in present]
     if missing and not build and live.front_end():
-        run = recorded_run(config)
-        listed = ", ".join(missing[:6]) + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
         raise MereError(
-            f"of {len(needed)} builds that this chapter takes from earlier ones, {len(missing)} are missing: {listed}; "
-            f"they take about {run.cpu_s(missing) / 60:.0f} minutes of processor time",
+            f"of {len(needed)} builds that this chapter takes from earlier ones, {len(missing)} are missing: "
+            + ", ".join(missing[:6])
+            + (f" and {len(missing) - 6} more" if len(missing) > 6 else "")
+            + f"; {_effort(config, graph, missing)}",
             hint=f'ready("{chapter}", build=True)',
         )
     # What the chapter itself builds is made from sources that an earlier one fetches.
     fetch_missing(config, graph, needs(graph, path))
     built(config, graph, needed)
     return Text("All that this chapter takes from earlier ones is there.")
-
-
-def plan(*names: str) -> Table:
-    """What these builds, or a whole stage, need: in an order in which each comes behind what it needs."""
-    config = load_config()
-    graph = Plan.from_recipes(config)
-    chosen = ids_of(graph, names)
-    stages = {id.partition("/")[0] for id in chosen}
-    ids = [id for id in graph.closure(chosen) if id.partition("/")[0] in stages]
-    recipes = [graph.recipes[id] for id in ids]
-    if stages & set(ROUNDS[1:]):
-        roots = tuple((graph.recipes[id].name, graph.recipes[id].version, _root(graph, id)) for id in ids)
-        return Table(("package", "version", "packages in its container"), roots)
-    if "packages" in stages:
-        rows = tuple((r.name, r.version, ", ".join(r.makedepends), _depends(r)) for r in recipes)
-        return Table(("package", "version", "to be built", "to be used"), rows)
-    steps = tuple((r.id, ", ".join(_short(r, name) for name in r.makedepends)) for r in recipes)
-    return Table(("step", "needs"), steps)
 
 
 def build(*names: str) -> Table:
@@ -231,18 +182,6 @@ def tamper(what: str) -> Text:
     return Text(spoil(config, found, system, *what.split()))
 
 
-def log(name: str, lines: int = 20) -> Text:
-    """The end of the log of a recipe's last build, whether it went well or not."""
-    config = load_config()
-    id = load_recipe(config, name).id
-    failed = config.logs / f"{id.replace('/', '-')}.log"
-    entry = Store(config).latest(id)
-    path = failed if failed.is_file() or entry is None else entry.log
-    if not path.is_file():
-        raise MereError(f"{id} has no log", hint=f"build it first: python -m mere_helpers build {id}")
-    return Text("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
-
-
 def expect_error(word: Callable, *arguments: object, **options: object) -> Text:
     """Say a word that must fail, and show its error; that it does not fail is an error."""
     try:
@@ -251,22 +190,6 @@ def expect_error(word: Callable, *arguments: object, **options: object) -> Text:
         # Where the log is differs from machine to machine.
         return Text(f"{type(error).__name__}: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
     raise MereError(f"{word.__name__} was expected to fail, and did not")
-
-
-def workarounds(of: str = "busybox") -> Table:
-    """Where a recipe had to work around something: its comments of the form ``# busybox: PROGRAM: how``.
-
-    Parameters
-    ----------
-    of : str, optional
-        ``busybox`` or ``musl``.
-    """
-    rows = set()
-    for recipe in load_recipes(load_config()).values():
-        for found in _WORKAROUND.finditer(recipe.path.read_text()):
-            if found[1] == of:
-                rows.add((recipe.id, found[2], found[3]))
-    return Table(("recipe", "program" if of == "busybox" else "subject", "what we do about it"), tuple(sorted(rows)))
 
 
 def fetch_missing(config: Config, graph: Plan, ids: Sequence[str]) -> None:
@@ -283,46 +206,21 @@ def fetch_missing(config: Config, graph: Plan, ids: Sequence[str]) -> None:
             raise
 
 
+def _effort(config: Config, graph: Plan, ids: Sequence[str]) -> str:
+    """What it takes to get these builds, in words."""
+    offered = schedule.offered(config, ids, plan=graph)
+    rest = [id for id in ids if id not in offered]
+    if not rest:
+        return "there are substitutes for all of them"
+    minutes = f"takes about {recorded_run(config).cpu_s(rest) / 60:.0f} minutes of processor time"
+    if len(rest) == len(ids):
+        return f"building {minutes}"
+    return f"there are substitutes for {len(ids) - len(rest)} of them; building the others {minutes}"
+
+
 def _fetch(config: Config, recipes: Sequence[Recipe]) -> Table:
     with live.fetching() as progress:
         return source.fetch(config, recipes, progress)
-
-
-def _recipes(config: Config, names: Sequence[str]) -> list[Recipe]:
-    if not names:
-        return list(load_recipes(config).values())
-    graph = Plan.from_recipes(config)
-    return [graph.recipes[id] for id in ids_of(graph, names)]
-
-
-def _root(graph: Plan, id: str) -> str:
-    """How many packages a container of the rebuild holds, and which it holds beside those that all have."""
-    common = set.intersection(*(set(graph.root_packages(other)) for other in ids_of(graph, [ROUNDS[1]])))
-    more = sorted(set(graph.root_packages(id)) - common)
-    return f"{len(common)}, and {', '.join(more)}" if more else f"{len(common)}"
-
-
-def _publishers(item: source.Source) -> list[str]:
-    upstream = [] if item.url is None else [re.sub(r"^\w+://([^/]+)/.*", r"\1", item.url)]
-    return [*upstream, *(f"Debian {name.partition('=')[0]}" for name in item.debian)]
-
-
-def _arrays(recipe: Recipe) -> str:
-    text = recipe.path.read_text()
-    found = [re.search(rf"^{name}=\([^)]*\)", text, re.MULTILINE) for name in _ARRAYS]
-    if not any(found):
-        raise RecipeError(f"{recipe.id} pins no sources of its own")
-    return "\n".join(match[0] for match in sorted(filter(None, found), key=lambda match: match.start()))
-
-
-def _depends(recipe: Recipe) -> str:
-    names = {name for depends in recipe.depends.values() for name in depends} - set(recipe.packages)
-    return ", ".join(sorted(names))
-
-
-def _short(recipe: Recipe, id: str) -> str:
-    stage, _, name = id.partition("/")
-    return name if stage == recipe.stage else id
 
 
 def _step_row(recipe: Recipe, entry: Entry) -> tuple[str, str, str, str]:

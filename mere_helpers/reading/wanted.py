@@ -16,7 +16,7 @@ from ..fetching.source import source_path
 from ..proving.digests import Digests, digests_of
 from ..proving.provenance import documents, published_packages
 from ..recipes.plan import ROUNDS, Plan
-from ..recipes.recipe import load_recipe, load_recipes
+from ..recipes.recipe import Recipe, load_recipe, load_recipes
 from ..storage.store import Entry, Store
 from ..watching import live
 
@@ -35,6 +35,14 @@ def ids_of(graph: Plan, names: Iterable[str]) -> list[str]:
         else:
             wanted.append(load_recipe(graph.config, name).id)
     return list(dict.fromkeys(wanted))
+
+
+def recipes_of(config: Config, names: Sequence[str]) -> list[Recipe]:
+    """Recipes for what people type, as for `ids_of`; without any, all there are."""
+    if not names:
+        return list(load_recipes(config).values())
+    graph = Plan.from_recipes(config)
+    return [graph.recipes[id] for id in ids_of(graph, names)]
 
 
 def root_of(config: Config, inside: str | Sequence[str]) -> tuple[list[Path], list[Bind]]:

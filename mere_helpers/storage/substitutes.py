@@ -79,6 +79,10 @@ class Substitutes:
         archive.unlink()
         return True
 
+    def output_digest(self, key: str) -> str | None:
+        """What the entry with this key would have as its `output_digest`; None if there is none. Raises as `unpack`."""
+        return self._index.get(key, {}).get("output_digest")
+
     @cached_property
     def _index(self) -> dict[str, dict[str, str]]:
         from cryptography.exceptions import InvalidSignature
@@ -164,7 +168,8 @@ def export(config: Config, entries: Iterable[Entry], folder: Path) -> str:
             if not archive.exists():
                 _pack(entry, archive)
             with open(archive, "rb") as stream:
-                index[entry.key] = {"id": entry.id, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            index[entry.key] = {"id": entry.id, "sha256": sha256, "output_digest": entry.output_digest}
         text = json.dumps(index, indent=1).encode()
         (folder / _INDEX).write_bytes(text)
         (folder / _SIGNATURE).write_bytes(base64.b64encode(private.sign(text)))
