@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.errors import StoreError
-from mere_helpers.storage.tree import digest, discard, disk_trouble, link_tree, listing, remove_tree
+from mere_helpers.storage.trash import discard
+from mere_helpers.storage.tree import digest, disk_trouble, link_tree, listing, remove_tree
 
 
 @pytest.fixture

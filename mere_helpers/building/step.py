@@ -23,7 +23,8 @@ from ..errors import BuildError, StoreError
 from ..fetching.source import source_path, verified_path
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
-from ..storage.tree import FULL, discard, is_full, link_tree
+from ..storage.trash import discard
+from ..storage.tree import FULL, is_full, link_tree
 from .jobserver import Jobserver
 
 _RUNNER = Path(__file__).with_name("step.bash")

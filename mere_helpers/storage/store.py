@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +15,8 @@ from ..config import Config
 from ..errors import StoreError
 from .lock import Locks
 from .substitutes import Substitutes
+from .trash import empty_trash
 from .tree import digest, disk_trouble, listing, remove_tree, sync_folder
-
-#: Nanoseconds on the clock of `discard`: what has an earlier time is not from this process, whatever its number is.
-_BEGAN = time.monotonic_ns()
 
 
 @dataclass(frozen=True)
@@ -231,7 +228,7 @@ class Store:
         What was discarded goes in the background, as it would have done: nobody waits for it.
         """
         with disk_trouble():
-            _empty(self.config.work / "trash")
+            empty_trash(self.config.work / "trash")
         for folder in (self.config.work / "entries", self.config.work / "steps"):
             for path in sorted(folder.glob("*")):
                 # An entry on its way out has its key before the dot.
@@ -307,30 +304,3 @@ class Store:
 
 def _flat(id: str) -> str:
     return id.replace("/", "-")
-
-
-def _empty(trash: Path) -> None:
-    """Remove, in the background, what dead processes have discarded; the living are at it themselves."""
-    ours: list[Path] = []
-    for path in trash.glob("*"):
-        if _abandoned(path):
-            name = path.name.split(".")[0]
-            aside = trash / f"{name}.{os.getpid()}.{time.monotonic_ns()}"
-            with suppress(FileNotFoundError):  # gone, or another run was quicker
-                path.rename(aside)
-                ours.append(aside)
-    if ours:
-        # Folders may be read-only, which rm does not get over.
-        command = ["nice", "sh", "-c", 'chmod -R u+rwX "$@"; rm -rf "$@"', "sh", *map(str, ours)]
-        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-        threading.Thread(target=process.wait, daemon=True).start()
-
-
-def _abandoned(path: Path) -> bool:
-    """Whether the process that has discarded a folder is no more; its number and the time end the name."""
-    *_, process, when = ["", "", *path.name.split(".")]
-    if not (process.isdecimal() and when.isdecimal()):
-        return True
-    if int(process) == os.getpid():
-        return int(when) < _BEGAN
-    return not Path("/proc", process).exists()

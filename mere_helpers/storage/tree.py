@@ -7,9 +7,6 @@ import hashlib
 import os
 import shutil
 import stat
-import subprocess
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,24 +90,6 @@ def remove_tree(path: Path) -> None:
 
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, onerror=unlock)
-
-
-def discard(path: Path, trash: Path) -> None:
-    """Take a folder away at once; its files are removed in the background, which can take longer than to write them.
-
-    Parameters
-    ----------
-    path : Path
-        The folder; none there is fine.
-    trash : Path
-        A folder on the same file system. What is found in it later can be removed.
-    """
-    if path.exists():
-        trash.mkdir(parents=True, exist_ok=True)
-        aside = trash / f"{path.name}.{os.getpid()}.{time.monotonic_ns()}"
-        path.rename(aside)
-        process = subprocess.Popen(["nice", "rm", "-rf", aside], start_new_session=True, stderr=subprocess.DEVNULL)
-        threading.Thread(target=process.wait, daemon=True).start()
 
 
 def digest(meta: dict) -> str:
