@@ -20,6 +20,9 @@ _ENVIRONMENT = ".BUILDINFO"
 #: Lists all members with their sums, the one above included.
 _LISTING = ".MTREE"
 
+#: What there is to say of packages whose bytes differ while `differences` has none.
+NOT_IN_PAYLOAD = "the payload is equal, but not .BUILDINFO or the archive"
+
 #: Seconds that diffoscope may think.
 _PATIENCE = 300
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..building.comparison import differences
+from ..building.comparison import NOT_IN_PAYLOAD, differences
 from ..building.jobserver import Jobserver
 from ..building.package import build_package
 from ..building.package_file import SUFFIX, build_info
@@ -120,7 +120,7 @@ def _compare(file: Path, entry: Entry, room: Path) -> list[str]:
     room.mkdir(parents=True, exist_ok=True)
     for name in made:
         shutil.copy(file.parent / name, room)
-    lines = differences(room, entry.tree) or ["the payload is equal, but not .BUILDINFO or the archive"]
+    lines = differences(room, entry.tree) or [NOT_IN_PAYLOAD]
     raise BuildError("\n".join([f"{', '.join(unequal)} cannot be reproduced:", *lines]), log=entry.log)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..building.builders import root
-from ..building.comparison import differences
+from ..building.comparison import NOT_IN_PAYLOAD, differences
 from ..building.jobserver import Jobserver
 from ..building.package import Surroundings, build_package
 from ..config import Config
@@ -88,7 +88,7 @@ def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], jobs
     surroundings = replace(_ELSEWHERE, files=config.recipes / "variation")
     second = build_package(place, store, plan.recipes[id], layers, jobserver, key=key, surroundings=surroundings)
     if second.output_digest != first.output_digest:
-        lines = differences(first.tree, second.tree) or ["the payload is equal, but not .BUILDINFO or the archive"]
+        lines = differences(first.tree, second.tree) or [NOT_IN_PAYLOAD]
         raise BuildError("\n".join([f"{id} is another one elsewhere:", *lines]), log=second.log)
     names = sorted(second.outputs)
     store.remove(second)
