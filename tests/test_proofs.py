@@ -10,7 +10,7 @@ import pytest
 
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError, MereError
-from mere_helpers.proving.digests import Digests, update
+from mere_helpers.proving.digests import Digests, recorded_digests, update
 from mere_helpers.proving.record import record_proof, recorded_proofs
 from mere_helpers.reading import proofs
 from mere_helpers.storage.store import Entry
@@ -29,7 +29,7 @@ def entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         metas = {
             id: {
                 "outputs": {_file(name): {"sha256": name.ljust(64, "0"), "size": 1, "mode": 0o644}},
-                "output_digest": name,
+                "output_digest": f"{name} by {config.compilers}",
             }
             for id, name in names.items()
         }
@@ -94,8 +94,10 @@ class TestChain:
         """Two compilers that say who they are, where builds look for them."""
         folder = config.checkout / "bin"
         folder.mkdir()
-        for name in ("cc-5", "c++-5"):
-            (folder / name).write_text('#!/bin/sh\n[ "$1" = --version ] && echo our cc, version 5 || echo 5.0\n')
+        for name in ("gcc", "cc-5", "c++-5"):
+            (folder / name).write_text(
+                '#!/bin/sh\n[ "$1" = --version ] && echo "our ${0##*/}, version 5" || echo 5.0\n'
+            )
             (folder / name).chmod(0o755)
         monkeypatch.setattr(proofs, "clean_environment", lambda: {"PATH": f"{folder}:/bin:/usr/bin"})
         update(config, Digests({}, {_file("zlib"): "a" * 64, _file("make"): "b" * 64}))
@@ -114,17 +116,39 @@ class TestChain:
     def test_what_comes_out_as_recorded_is_proved(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = self._makes(monkeypatch, zlib="a", make="b")
         proofs.chain(config, "cc-5", "c++-5")
-        proved = recorded_proofs(config)["cc-5 5.0"]
-        assert proved.keys() == {_file("zlib"), _file("make"), "cross/gcc"}
+        proved = recorded_proofs(config)
+        for name in ("gcc 5.0", "cc-5 5.0"):
+            assert proved[name].keys() == {_file("zlib"), _file("make"), "cross/gcc"}
+        assert proved["gcc 5.0"]["cross/gcc"] != proved["cc-5 5.0"]["cross/gcc"]
         # The version tells the builds of one compiler from those of the next.
-        assert asked[0].compilers == ("cc-5", "c++-5", "our cc, version 5")
+        assert [place.compilers for place in asked] == [None, ("cc-5", "c++-5", "our cc-5, version 5")]
 
     def test_what_does_not_is_named_and_no_longer_proved(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
         self._makes(monkeypatch, zlib="a", make="c")
-        record_proof(config, "cc-5 5.0", {_file("zlib"): "a" * 64, _file("make"): "b" * 64})
+        record_proof(config, "gcc 5.0", {_file("zlib"): "a" * 64, _file("make"): "b" * 64})
         with pytest.raises(BuildError, match=_file("make")):
             proofs.chain(config, "cc-5", "c++-5")
-        assert recorded_proofs(config)["cc-5 5.0"] == {_file("zlib"): "a" * 64}
+        assert recorded_proofs(config)["gcc 5.0"] == {_file("zlib"): "a" * 64}
+
+    def test_a_chain_that_breaks_off_proves_nothing(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+        def published_digests(place: Config) -> Digests:
+            if place.compilers:
+                raise BuildError("rebuild/zlib failed: it is not what packages/zlib is")
+            return recorded_digests(config)
+
+        monkeypatch.setattr(proofs, "published_digests", published_digests)
+        record_proof(config, "cc-5 5.0", {_file("zlib"): "a" * 64})
+        with pytest.raises(BuildError, match="it is not what"):
+            proofs.chain(config, "cc-5", "c++-5")
+        assert recorded_proofs(config)["cc-5 5.0"] == {}
+
+    def test_the_same_compiler_by_another_name_proves_nothing(
+        self, config: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(proofs, "replace", lambda config, compilers: config)
+        with pytest.raises(MereError, match=r"cc-5 5\.0 makes the same cross compiler as gcc 5\.0"):
+            proofs.chain(config, "cc-5", "c++-5")
+        assert recorded_proofs(config) == {}
 
     def test_a_compiler_that_builds_would_not_find_is_none(self, config: Config) -> None:
         with pytest.raises(MereError, match="this host has no cc-6 in "):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -126,30 +126,45 @@ def chain(config: Config, cc: str, cxx: str) -> Table:
     Raises
     ------
     MereError
-        The host lacks one of the compilers.
+        The host lacks one of the compilers, or they make the same cross compiler as the host's usual one.
     BuildError
-        A published package is not the recorded one.
+        A published package is not the recorded one, or does not even come out the same twice.
     """
-    # Where builds look for them, too.
-    path = clean_environment()["PATH"]
-    for name in (cc, cxx):
-        if shutil.which(name, path=path) is None:
-            raise MereError(f"this host has no {name} in {path}", hint="install it, for instance with apt-get")
-    said = subprocess.run([cc, "--version"], capture_output=True, text=True, check=True, env=clean_environment())
-    number = subprocess.run(
-        [cc, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=True, env=clean_environment()
-    )
-    proof = f"{cc} {number.stdout.strip()}"
-    other = replace(config, compilers=(cc, cxx, said.stdout.splitlines()[0]))
-    made = published_digests(other)
-    try:
-        check(config, made)
-    except BuildError:
-        recorded = recorded_digests(config).packages
-        record_proof(config, proof, {}, refuted=[file for file, _ in made.packages.items() - recorded.items()])
-        raise
-    # That the compilers do differ is seen in what they made of ours.
-    ours = built(other, Plan.from_recipes(other), ["cross/gcc"])["cross/gcc"].output_digest
-    record_proof(config, proof, {**made.packages, "cross/gcc": ours})
-    rows = tuple(sorted(made.packages.items()))
-    return Table(("package", "sha256"), rows, note=f"{len(rows)} packages, all as recorded, from {proof}.")
+    said = {name: _version(name) for name in ("gcc", cc, cxx)}
+    usual, proof = (f"{name} {said[name][0]}" for name in ("gcc", cc))
+    chains = {usual: config, proof: replace(config, compilers=(cc, cxx, said[cc][1]))}
+    # That the compilers do differ is seen in what they make of ours.
+    made = {
+        name: built(place, Plan.from_recipes(place), ["cross/gcc"])["cross/gcc"].output_digest
+        for name, place in chains.items()
+    }
+    if len(set(made.values())) == 1:
+        raise MereError(f"{proof} makes the same cross compiler as {usual}", hint="name another compiler")
+    recorded = recorded_digests(config).packages
+    for name, place in chains.items():
+        packages: Mapping[str, str] = {}
+        try:
+            digests = published_digests(place)
+            packages = digests.packages
+            check(config, digests)
+        except BuildError:
+            wrong = [file for file, sha256 in recorded.items() if packages.get(file) != sha256]
+            record_proof(config, name, {}, refuted=wrong)
+            raise
+        record_proof(config, name, {**packages, "cross/gcc": made[name]})
+    note = f"{len(recorded)} packages, all as recorded, from {usual} and from {proof}."
+    return Table(("package", "sha256"), tuple(sorted(recorded.items())), note=note)
+
+
+def _version(compiler: str) -> tuple[str, str]:
+    """The number of the version of a compiler of the host, and all that its first line says of itself."""
+    # Where builds look for it, too.
+    environment = clean_environment()
+    path = environment["PATH"]
+    if shutil.which(compiler, path=path) is None:
+        raise MereError(f"this host has no {compiler} in {path}", hint="install it, for instance with apt-get")
+
+    def answer(*options: str) -> str:
+        return subprocess.run([compiler, *options], capture_output=True, text=True, check=True, env=environment).stdout
+
+    return answer("-dumpfullversion", "-dumpversion").strip(), answer("--version").splitlines()[0]

@@ -9,12 +9,12 @@ prepare() {
     cp "$srcdir/config" .config
     sed -i -e '/CONFIG_STATIC[ =]/d' -e '/CONFIG_CROSS_COMPILER_PREFIX/d' .config
     printf '%s\n' CONFIG_STATIC=y "CONFIG_CROSS_COMPILER_PREFIX=\"$target-\"" >> .config
-    # Unset options take their defaults.
-    yes '' | make HOSTCC=gcc oldconfig > /dev/null
+    # Unset options take their defaults. Programs that only this build runs are ours, too: no compiler of the host.
+    yes '' | make HOSTCC="$target-gcc -static" oldconfig > /dev/null
 }
 
 build() {
-    make -C "$srcdir"/busybox-* HOSTCC=gcc KCONFIG_NOTIMESTAMP=1
+    make -C "$srcdir"/busybox-* HOSTCC="$target-gcc -static" KCONFIG_NOTIMESTAMP=1
 }
 
 package() {

@@ -1,4 +1,4 @@
-# makepkg asks file which files are programs and libraries, to strip them.
+# makepkg asks file what kind of archive a source is, to unpack it.
 sources_of=(file)
 makedepends=(cross/make cross/binutils cross/linux-headers cross/gcc cross/musl)
 

@@ -1,4 +1,4 @@
-# Library for libarchive (bsdtar, pacman) and file; it stays on the host (dev/): a static library that is not position
+# Library for libarchive (bsdtar, pacman); it stays on the host (dev/): a static library that is not position
 # independent, left where a container's linker can see it, breaks shared links there.
 sources_of=(zlib)
 makedepends=(cross/make cross/binutils cross/linux-headers cross/gcc cross/musl)
