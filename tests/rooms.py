@@ -26,6 +26,7 @@ def room() -> Iterator[Config]:
     base = Path(tempfile.mkdtemp(prefix="mere-test-", dir="/tmp"))
     base.chmod(0o755)
     (base / "checkout/recipes").mkdir(parents=True)
+    shutil.copy(CHECKOUT / "recipes/container.conf", base / "checkout/recipes")
     config = Config(checkout=base / "checkout", store=base / "store", sources=base / "store/sources", jobs=2)
     try:
         as_mapped_root(config, ["true"])

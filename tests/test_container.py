@@ -230,7 +230,7 @@ def test_killed_run_leaves_nothing_for_long(room: Config, busybox: Path, kind: s
         "import sys, pathlib; from mere_helpers.config import Config\n"
         "from mere_helpers.containers.container import Container\n"
         f"here = pathlib.Path({str(room.store)!r})\n"
-        f"config = Config(checkout=here, store=here, sources=here)\n"
+        f"config = Config(checkout=pathlib.Path({str(room.checkout)!r}), store=here, sources=here)\n"
         f"with Container(config, [pathlib.Path({str(busybox)!r})]) as container:\n"
         f"    container.run(['/bin/sleep', '{marker}'])\n"
     )
@@ -339,7 +339,8 @@ def test_all_of_this_as_an_ordinary_user() -> None:
         for part in ("mere_helpers", "tests"):
             shutil.copytree(CHECKOUT / part, copy / part)
         (copy / "recipes").mkdir()
-        shutil.copy(CHECKOUT / "recipes/makepkg.conf", copy / "recipes")
+        for file in ("makepkg.conf", "container.conf"):
+            shutil.copy(CHECKOUT / "recipes" / file, copy / "recipes")
         for module in _MODULES.split():
             shutil.copytree(Path(str(importlib.import_module(module).__file__)).parent, copy / module)
         shutil.copy(str(importlib.import_module("py").__file__), copy)

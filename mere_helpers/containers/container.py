@@ -25,6 +25,9 @@ from .untrusted import open_file, open_folder
 
 __all__ = ["Bind", "Container", "IdRange", "Result", "as_mapped_root", "id_range"]
 
+#: Settings that all containers have, for LXC; among the recipes.
+_FIXED = "container.conf"
+
 #: With these, the mount options of the root fit into one page, which is all the kernel takes.
 _MOST_LAYERS, _LONGEST_PATH = 400, 500
 
@@ -79,7 +82,7 @@ class Container:
     Parameters
     ----------
     config : Config
-        Its `store` gets the container's folder.
+        Its `store` gets the container's folder; ``container.conf`` among its `recipes` is for all containers.
     layers : sequence of Path
         The folders that make the root, topmost first; they are never written to.
     name : str, optional
@@ -276,17 +279,15 @@ class Container:
 
     def _settings(self, cwd: str) -> list[str]:
         ids = id_range(self.config)
+        try:
+            fixed = (self.config.recipes / _FIXED).read_text().splitlines()
+        except OSError as error:
+            hint = f"git checkout recipes/{_FIXED}"
+            raise ContainerError(f"cannot read recipes/{_FIXED}: {error.strerror}", hint=hint) from None
         lines = [
+            *fixed,
             f"lxc.uts.name = {self.name}",
             f"lxc.rootfs.path = {self._rootfs()}",
-            # Without it, a folder of a layer could be neither removed nor replaced.
-            "lxc.rootfs.options = userxattr",
-            "lxc.net.0.type = empty",
-            "lxc.mount.auto = proc:mixed sys:ro",
-            "lxc.mount.entry = tmpfs dev/shm tmpfs nosuid,nodev,mode=1777,create=dir 0 0",
-            "lxc.apparmor.profile = unconfined",
-            "lxc.autodev = 1",
-            "lxc.pty.max = 16",
             f"lxc.idmap = u 0 {ids.uid} {ids.count}",
             f"lxc.idmap = g 0 {ids.gid} {ids.count}",
             f"lxc.init.cwd = {cwd}",

@@ -212,8 +212,9 @@ def _used(source: str) -> Iterator[str]:
             yield from (name for value in call.args for name in texts(value))
         elif "figure" in words:
             yield from (_PICTURES[name] for value in call.args for name in texts(value) if name in _PICTURES)
-        elif "contents" in words:
-            yield from (name for value in call.args[:1] for name in texts(value))
+        elif {"contents", "log"} & set(words):
+            # What comes before a name that is not known yet, as in f"packages/{name}", is a whole stage.
+            yield from (name.rstrip("/") for value in call.args[:1] for name in texts(value))
         elif words and words[0] in ("install", "repository", "tamper", "verdict", "digests", "provenance", "proofs"):
             yield PUBLISHED
         for option in call.keywords:
