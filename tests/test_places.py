@@ -47,7 +47,7 @@ def test_every_recipe_is_in_the_index_and_built_by_a_chapter(graph: Plan, page: 
     rows = {stage: text.splitlines() for stage, text in zip(STAGES, page.split("\n## ")[1:], strict=True)}
     for id, recipe in graph.recipes.items():
         if recipe.stage in STAGES:
-            (row,) = [line for line in rows[recipe.stage] if line.startswith(f"| `{recipe.name}` |")]
+            (row,) = [line for line in rows[recipe.stage] if line.startswith(f"| [`{recipe.name}`]")]
             cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
             assert len(cells) == 7 and cells[2], id
             assert re.fullmatch(r"\{doc\}`\d+ </notebooks/[\w-]+>`", cells[4]), id

@@ -26,9 +26,21 @@ _HEAD = """\
 
 Every recipe, with what it is and where it has its place in the book: the chapter that builds it first, those that show
 its text or a part of it, and those that name it as a program or have a section about it. Every package is built once
-more in {rebuild}. A step has the version and the licence of the package whose sources it takes.
+more in {rebuild}. A step has the version and the licence of the package whose sources it takes. Below
+each table are the recipes themselves, as the builds read them.
 
 % Written by `python -m mere_helpers index --update`.
+"""
+
+_LISTING = """\
+({label})=
+
+````{{admonition}} {name}
+:class: dropdown
+```{{literalinclude}} ../recipes/{path}
+:language: bash
+```
+````
 """
 
 #: What prose names: as code, in bold, or at the beginning of a heading.
@@ -118,26 +130,34 @@ def index_page(config: Config) -> str:
     rebuild = next(chapter.link for chapter in found if any(id.startswith("rebuild/") for id in chapter.used))
     lines = [_HEAD.format(rebuild=rebuild.replace("`", "`chapter ", 1))]
     for stage in STAGES:
-        lines += [f"## {_TITLES[stage]}", "", *_table(graph, stage, found), ""]
+        recipes = [recipe for recipe in graph.recipes.values() if recipe.stage == stage]
+        lines += [f"## {_TITLES[stage]}", "", *_table(graph, recipes, found), ""]
+        for recipe in recipes:
+            lines += [
+                _LISTING.format(label=_label(recipe), name=recipe.name, path=recipe.path.relative_to(config.recipes))
+            ]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _table(graph: Plan, stage: str, found: Sequence[Chapter]) -> Iterator[str]:
+def _table(graph: Plan, recipes: Iterable[Recipe], found: Sequence[Chapter]) -> Iterator[str]:
     yield "| recipe | version | what it is | licence | built | shown | named |"
     yield "|---|---|---|---|---|---|---|"
-    for id, recipe in graph.recipes.items():
-        if recipe.stage == stage:
-            made_of = [recipe] if recipe.packages else _packages(graph.recipes, recipe)
-            cells = (
-                f"`{recipe.name}`",
-                ", ".join(package.version.partition("-")[0] for package in made_of),
-                _about(recipe, made_of),
-                ", ".join(dict.fromkeys(licence for package in made_of for licence in package.licence)),
-                _links([chapter for chapter in found if id in chapter.needed][:1]),
-                _links(chapter for chapter in found if id in chapter.shown),
-                _links(chapter for chapter in found if chapter.speaks_of(recipe)),
-            )
-            yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    for recipe in recipes:
+        made_of = [recipe] if recipe.packages else _packages(graph.recipes, recipe)
+        cells = (
+            f"[`{recipe.name}`](#{_label(recipe)})",
+            ", ".join(package.version.partition("-")[0] for package in made_of),
+            _about(recipe, made_of),
+            ", ".join(dict.fromkeys(licence for package in made_of for licence in package.licence)),
+            _links([chapter for chapter in found if recipe.id in chapter.needed][:1]),
+            _links(chapter for chapter in found if recipe.id in chapter.shown),
+            _links(chapter for chapter in found if chapter.speaks_of(recipe)),
+        )
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _label(recipe: Recipe) -> str:
+    return f"recipe-{recipe.id.replace('/', '-').replace('+', 'p')}"
 
 
 def _packages(recipes: Mapping[str, Recipe], step: Recipe) -> list[Recipe]:
