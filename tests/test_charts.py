@@ -14,6 +14,8 @@ from mere_helpers.drawing.figure import Figure
 from mere_helpers.drawing.recorded import Cost, RecordedRun
 from mere_helpers.recipes.plan import Plan
 
+from . import svg
+
 RUN = RecordedRun(
     2,
     {
@@ -43,10 +45,6 @@ DRAWN: dict[str, Callable[[], Figure]] = {
 }
 
 
-def words(figure: Figure) -> list[str]:
-    return re.findall(r"<text[^>]*>([^<]*)</text>", figure.svg)
-
-
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_picture_is_always_the_same(name: str) -> None:
     first, second = DRAWN[name](), DRAWN[name]()
@@ -73,12 +71,19 @@ def test_a_picture_can_be_read_aloud(name: str) -> None:
 
 def test_costs_are_those_of_the_run() -> None:
     figure = DRAWN["cost"]()
-    assert {"1,500", "150", "100", "50"} <= set(words(figure))
-    assert figure.text == "1,800 seconds in all; the dearest: gcc 1,500, binutils 150, musl 100."
+    assert {"1,500", "150", "100", "50"} <= set(svg.words(figure.svg))
+    assert figure.text == "1,800 seconds in all, or 12.0 SBU; the dearest: gcc 1,500, binutils 150, musl 100."
+
+
+@pytest.mark.parametrize(("label", "unit"), [("processor time in seconds", 1), ("SBU", RUN.unit_s)])
+def test_costs_are_drawn_to_both_scales(label: str, unit: float) -> None:
+    figure = DRAWN["cost"]()
+    on = svg.scale(figure.svg, label)
+    assert [on(bar.right) * unit for bar in svg.bars(figure.svg)] == pytest.approx([50, 100, 150, 1500], abs=0.1)
 
 
 def test_memory_is_that_of_the_run() -> None:
-    assert {"900", "200", "50", "30"} <= set(words(DRAWN["memory"]()))
+    assert {"900", "200", "50", "30"} <= set(svg.words(DRAWN["memory"]().svg))
 
 
 def test_the_critical_path_is_the_longest_chain() -> None:
@@ -103,7 +108,7 @@ def test_the_load_at_a_moment_is_the_sum_of_what_ran() -> None:
 def test_what_nearly_all_need_is_named_instead_of_drawn(config: Config) -> None:
     plan = Plan.from_recipes(config)
     figure = charts.dependency_chart(plan, [id for id in plan.order() if id.startswith("packages/")])
-    assert "musl" in figure.text and "musl" in words(figure)
+    assert "musl" in figure.text and "musl" in svg.words(figure.svg)
 
 
 def test_a_measurement_of_this_machine_is_not_compared() -> None:

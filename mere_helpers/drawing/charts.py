@@ -16,7 +16,7 @@ _NAMED = 0.035
 
 
 def cost_chart(run: RecordedRun, ids: Sequence[str], what: str) -> Figure:
-    """One bar a build: processor time, the dearest first."""
+    """One bar a build: processor time in seconds and, on the scale at the top, in SBU; the dearest first."""
     costs = sorted((run.builds[id].cpu_s, id) for id in ids)
     names = [id.partition("/")[2] for _, id in costs]
 
@@ -26,10 +26,12 @@ def cost_chart(run: RecordedRun, ids: Sequence[str], what: str) -> Figure:
         axes.bar_label(bars, fmt=lambda value: f"{value:,.0f}", padding=3)
         axes.set_xlabel("processor time in seconds")
         axes.margins(x=0.14, y=0.01)
+        units = (lambda seconds: seconds / run.unit_s, lambda units: units * run.unit_s)
+        axes.secondary_xaxis("top", functions=units).set_xlabel("SBU")
 
     total = sum(cost for cost, _ in costs)
-    text = f"{total:,.0f} seconds in all; {_dearest(costs[::-1], total)}"
-    return drawn(draw, height=0.7 + 0.18 * len(costs), caption=f"Processor time of {what}", text=text)
+    text = f"{total:,.0f} seconds in all, or {total / run.unit_s:.1f} SBU; {_dearest(costs[::-1], total)}"
+    return drawn(draw, height=1.1 + 0.18 * len(costs), caption=f"Processor time of {what}", text=text)
 
 
 def memory_chart(run: RecordedRun, ids: Sequence[str], what: str, count: int = 15) -> Figure:
