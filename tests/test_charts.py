@@ -105,6 +105,12 @@ def test_the_load_at_a_moment_is_the_sum_of_what_ran() -> None:
     assert loads[0] == RUN.cores and loads[-1] == 0
 
 
+def test_the_load_is_not_taken_for_a_measurement() -> None:
+    figure = DRAWN["timeline"]()
+    assert {"cores busy,", "reckoned"} <= set(svg.words(figure.svg))
+    assert "is reckoned, not measured" in figure.text and "the sum cut off at 2" in figure.text
+
+
 def test_what_nearly_all_need_is_named_instead_of_drawn(config: Config) -> None:
     plan = Plan.from_recipes(config)
     figure = charts.dependency_chart(plan, [id for id in plan.order() if id.startswith("packages/")])

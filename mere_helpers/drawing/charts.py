@@ -66,7 +66,7 @@ def critical_path(run: RecordedRun, plan: Plan) -> list[str]:
 
 
 def timeline_chart(run: RecordedRun, plan: Plan) -> Figure:
-    """Every build as a bar from its beginning to its end, and below, how busy the processors were."""
+    """Every build as a bar from its beginning to its end; below, reckoned, how busy the cores were."""
     path = critical_path(run, plan)
     lanes = _lanes(run)
 
@@ -87,14 +87,16 @@ def timeline_chart(run: RecordedRun, plan: Plan) -> Figure:
         below.step(*_load(run), where="post", color=GREY, linewidth=0.8)
         below.set_ylim(0, run.cores + 0.3)
         below.set_yticks(range(run.cores + 1))
-        below.set_ylabel("cores busy")
+        below.set_ylabel("cores busy,\nreckoned")
         below.set_xlabel("minutes")
         below.set_xlim(0, run.wall_s / 60)
 
     length = sum(run.builds[id].ended - run.builds[id].started for id in path)
     text = (
         f"{len(run.builds)} builds in {run.wall_s / 60:.0f} minutes on {run.cores} cores. "
-        f"The critical path, in red, takes {length / 60:.0f} of them; it leads over {', '.join(_long(run, path))}."
+        f"The critical path, in red, takes {length / 60:.0f} of them; it leads over {', '.join(_long(run, path))}. "
+        f"How many cores were busy is reckoned, not measured: each build's processor time is spread evenly over its "
+        f"duration, and the sum cut off at {run.cores}."
     )
     return drawn(draw, height=4.4, caption="The recorded run: who was built when", text=text)
 
@@ -254,10 +256,10 @@ def _lanes(run: RecordedRun) -> dict[str, int]:
 
 
 def _load(run: RecordedRun) -> tuple[list[float], list[float]]:
-    """Minutes, and from each on how many processors were busy.
+    """Minutes, and from each on how many cores were busy.
 
     It is reckoned, not measured: a build's time is spread evenly over its duration. Where that makes more than there
-    are processors, because a build was slower while others ran beside it, all of them were busy.
+    are cores, because a build was slower while others ran beside it, all of them were busy.
     """
     changes: dict[float, float] = {}
     for cost in run.builds.values():
