@@ -40,7 +40,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "cost": lambda: charts.cost_chart(RUN, list(RUN.builds), "cross"),
     "memory": lambda: charts.memory_chart(RUN, list(RUN.builds), "cross"),
     "timeline": lambda: charts.timeline_chart(RUN, PLAN),
-    "sizes": lambda: charts.size_chart({"zlib": 2000000}, {"zlib": 100000}, {"zlib": 300000}),
+    "sizes": lambda: charts.size_chart({"zlib": 2000000}, {"zlib": 100000}, {"zlib": 300000}, 2000000),
     "growth": lambda: charts.growth_chart([("base", 3, 5 << 20), ("core", 39, 200 << 20)]),
 }
 

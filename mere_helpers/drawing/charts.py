@@ -154,8 +154,18 @@ def neighbour_chart(needs: Mapping[str, Sequence[str]], id: str, *, deep: bool) 
     return drawn(draw, height=0.17 * len(rows) + 0.2, caption=caption, text=text)
 
 
-def size_chart(sources: Mapping[str, int], packages: Mapping[str, int], installed: Mapping[str, int]) -> Figure:
-    """For each recipe three bars on a logarithmic scale, in bytes: what was fetched, what was packed, what it takes."""
+def size_chart(
+    sources: Mapping[str, int], packages: Mapping[str, int], installed: Mapping[str, int], fetched: int
+) -> Figure:
+    """For each recipe three bars on a logarithmic scale: its sources, its packages, what these take.
+
+    Parameters
+    ----------
+    sources, packages, installed : mapping of str to int
+        Bytes, by the name of the recipe.
+    fetched : int
+        Bytes of all sources together, which are fewer where recipes share a file.
+    """
     names = sorted(installed, key=lambda name: installed[name])
 
     def draw(canvas: Any) -> None:
@@ -172,7 +182,7 @@ def size_chart(sources: Mapping[str, int], packages: Mapping[str, int], installe
         axes.legend(loc="lower right", frameon=False)
 
     text = (
-        f"{size(sum(sources.values()))} of sources become {size(sum(packages.values()))} of packages, which take "
+        f"{size(fetched)} of sources become {size(sum(packages.values()))} of packages, which take "
         f"{size(sum(installed.values()))} when they are installed. "
         f"The largest is {names[-1]}, {size(installed[names[-1]])}."
     )
