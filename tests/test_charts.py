@@ -120,4 +120,12 @@ def test_what_nearly_all_need_is_named_instead_of_drawn(config: Config) -> None:
 def test_a_measurement_of_this_machine_is_not_compared() -> None:
     figure = charts.container_chart([0.05, 0.06, 0.2])
     assert figure._repr_html_() is None and figure.svg == ""
-    assert repr(figure) == ("figure: Making a container and taking it down. 3 containers, one after another.")
+    assert repr(figure) == (
+        "figure: Making a container and taking it down. 3 containers, one after another. "
+        "Half of them took less than a second."
+    )
+
+
+def test_containers_that_are_slow_are_said_to_be() -> None:
+    assert charts.container_chart([0.1, 2.5, 9.0]).text.endswith("Half of them took less than 3 seconds.")
+    assert charts.container_chart([1.0]).text.endswith("Half of them took less than 2 seconds.")

@@ -214,12 +214,15 @@ def container_chart(seconds: Sequence[float]) -> Figure:
         axes = canvas.subplots()
         axes.hist([1000 * value for value in ordered], bins=30, color=BLUE)
         axes.axvline(1000 * median, color=RED, linewidth=1)
-        note = f" median {1000 * median:.0f} ms"
-        axes.annotate(note, (1000 * median, 0.9), xycoords=("data", "axes fraction"))
+        note = f"median {1000 * median:.0f} ms"
+        above = (1000 * median, 1)
+        axes.annotate(note, above, xycoords=("data", "axes fraction"), ha="center", va="bottom")
         axes.set_xlabel("milliseconds from nothing to nothing")
         axes.set_ylabel("containers")
 
-    text = f"{len(ordered)} containers, one after another."
+    # The picture is compared with nothing, its text is: so coarse that it is the same on any machine that is well.
+    most = "a second" if median < 1 else f"{int(median) + 1} seconds"
+    text = f"{len(ordered)} containers, one after another. Half of them took less than {most}."
     return drawn(draw, height=2.4, caption="Making a container and taking it down", text=text, compared=False)
 
 
