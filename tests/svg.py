@@ -15,10 +15,12 @@ _FILL = re.compile(rf"fill: ({BLUE}|{RED})\b")
 
 
 class Bar(NamedTuple):
-    """From where to where, in the points of the picture."""
+    """From where to where, in the points of the picture, which count from its upper left corner."""
 
     left: float
     right: float
+    top: float
+    bottom: float
     colour: str
 
 
@@ -36,9 +38,21 @@ def bars(svg: str) -> list[Bar]:
         if fill := _FILL.search(element.get("style", "")):
             # A bar is drawn at once, or defined and then used.
             path = defined.get(element.get(_HREF, ""), element)
-            across = [float(x) for x in re.findall(r"[ML] ([-\d.]+) ", path.attrib["d"])]
-            found.append(Bar(min(across), max(across), fill[1]))
+            corners = re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path.attrib["d"])
+            across = [float(x) + float(element.get("x", 0)) for x, _ in corners]
+            down = [float(y) + float(element.get("y", 0)) for _, y in corners]
+            found.append(Bar(min(across), max(across), min(down), max(down), fill[1]))
     return found
+
+
+def rows(svg: str) -> list[tuple[Bar, list[str]]]:
+    """All bars, each with the texts at its height from left to right: its name, and what is said of it."""
+    texts = [text for text in ElementTree.fromstring(svg).iter(f"{_SVG}text") if text.get("y")]
+    texts.sort(key=lambda text: float(text.attrib["x"]))
+    return [
+        (bar, [text.text or "" for text in texts if bar.top <= float(text.attrib["y"]) <= bar.bottom])
+        for bar in bars(svg)
+    ]
 
 
 def scale(svg: str, label: str) -> Callable[[float], float]:

@@ -40,7 +40,9 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "cost": lambda: charts.cost_chart(RUN, list(RUN.builds), "cross"),
     "memory": lambda: charts.memory_chart(RUN, list(RUN.builds), "cross"),
     "timeline": lambda: charts.timeline_chart(RUN, PLAN),
-    "sizes": lambda: charts.size_chart({"zlib": 2000000}, {"zlib": 100000}, {"zlib": 300000}, 2000000),
+    "sizes": lambda: charts.size_chart(
+        {"zlib": 3 << 20, "xz": 2 << 20}, {"zlib": 1 << 20, "xz": 2 << 20}, {"zlib": 4 << 20, "xz": 5 << 20}, 4 << 20
+    ),
     "growth": lambda: charts.growth_chart([("base", 3, 5 << 20), ("core", 39, 200 << 20)]),
 }
 
@@ -84,6 +86,24 @@ def test_costs_are_drawn_to_both_scales(label: str, unit: float) -> None:
 
 def test_memory_is_that_of_the_run() -> None:
     assert {"900", "200", "50", "30"} <= set(svg.words(DRAWN["memory"]().svg))
+
+
+def test_sizes_are_summed_up_and_the_largest_is_named() -> None:
+    figure = DRAWN["sizes"]()
+    assert {"xz", "zlib", "source", "package", "installed"} <= set(svg.words(figure.svg))
+    assert figure.text == (
+        "4.0 MiB of sources become 3.0 MiB of packages, which take 9.0 MiB when they are installed. "
+        "The largest is xz, 5.0 MiB."
+    )
+
+
+def test_growth_is_told_chapter_by_chapter() -> None:
+    figure = DRAWN["growth"]()
+    on = svg.scale(figure.svg, "MiB installed")
+    (late, late_texts), (early, early_texts) = svg.rows(figure.svg)
+    assert early_texts == ["base", "3 packages"] and on(early.right) == pytest.approx(5, abs=0.01)
+    assert late_texts == ["core", "39 packages"] and on(late.right) == pytest.approx(200, abs=0.01)
+    assert figure.text == "At the end there are 39 packages, which take 200.0 MiB."
 
 
 def test_the_critical_path_is_the_longest_chain() -> None:
