@@ -14,6 +14,8 @@ from mere_helpers.drawing.figure import Figure
 from mere_helpers.drawing.recorded import Cost, RecordedRun
 from mere_helpers.recipes.plan import Plan
 
+from . import svg
+
 RUN = RecordedRun(
     2,
     {
@@ -38,13 +40,11 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "cost": lambda: charts.cost_chart(RUN, list(RUN.builds), "cross"),
     "memory": lambda: charts.memory_chart(RUN, list(RUN.builds), "cross"),
     "timeline": lambda: charts.timeline_chart(RUN, PLAN),
-    "sizes": lambda: charts.size_chart({"zlib": 2000000}, {"zlib": 100000}, {"zlib": 300000}),
+    "sizes": lambda: charts.size_chart(
+        {"zlib": 3 << 20, "xz": 2 << 20}, {"zlib": 1 << 20, "xz": 2 << 20}, {"zlib": 4 << 20, "xz": 5 << 20}, 4 << 20
+    ),
     "growth": lambda: charts.growth_chart([("base", 3, 5 << 20), ("core", 39, 200 << 20)]),
 }
-
-
-def words(figure: Figure) -> list[str]:
-    return re.findall(r"<text[^>]*>([^<]*)</text>", figure.svg)
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -73,12 +73,37 @@ def test_a_picture_can_be_read_aloud(name: str) -> None:
 
 def test_costs_are_those_of_the_run() -> None:
     figure = DRAWN["cost"]()
-    assert {"1,500", "150", "100", "50"} <= set(words(figure))
-    assert figure.text == "1,800 seconds in all; the dearest: gcc 1,500, binutils 150, musl 100."
+    assert {"1,500", "150", "100", "50"} <= set(svg.words(figure.svg))
+    assert figure.text == "1,800 seconds in all, or 12.0 SBU; the dearest: gcc 1,500, binutils 150, musl 100."
+
+
+@pytest.mark.parametrize(("label", "unit"), [("processor time in seconds", 1), ("SBU", RUN.unit_s)])
+def test_costs_are_drawn_to_both_scales(label: str, unit: float) -> None:
+    figure = DRAWN["cost"]()
+    on = svg.scale(figure.svg, label)
+    assert [on(bar.right) * unit for bar in svg.bars(figure.svg)] == pytest.approx([50, 100, 150, 1500], abs=0.1)
 
 
 def test_memory_is_that_of_the_run() -> None:
-    assert {"900", "200", "50", "30"} <= set(words(DRAWN["memory"]()))
+    assert {"900", "200", "50", "30"} <= set(svg.words(DRAWN["memory"]().svg))
+
+
+def test_sizes_are_summed_up_and_the_largest_is_named() -> None:
+    figure = DRAWN["sizes"]()
+    assert {"xz", "zlib", "source", "package", "installed"} <= set(svg.words(figure.svg))
+    assert figure.text == (
+        "4.0 MiB of sources become 3.0 MiB of packages, which take 9.0 MiB when they are installed. "
+        "The largest is xz, 5.0 MiB."
+    )
+
+
+def test_growth_is_told_chapter_by_chapter() -> None:
+    figure = DRAWN["growth"]()
+    on = svg.scale(figure.svg, "MiB installed")
+    (late, late_texts), (early, early_texts) = svg.rows(figure.svg)
+    assert early_texts == ["base", "3 packages"] and on(early.right) == pytest.approx(5, abs=0.01)
+    assert late_texts == ["core", "39 packages"] and on(late.right) == pytest.approx(200, abs=0.01)
+    assert figure.text == "At the end there are 39 packages, which take 200.0 MiB."
 
 
 def test_the_critical_path_is_the_longest_chain() -> None:
@@ -100,13 +125,27 @@ def test_the_load_at_a_moment_is_the_sum_of_what_ran() -> None:
     assert loads[0] == RUN.cores and loads[-1] == 0
 
 
+def test_the_load_is_not_taken_for_a_measurement() -> None:
+    figure = DRAWN["timeline"]()
+    assert {"cores busy,", "reckoned"} <= set(svg.words(figure.svg))
+    assert "is reckoned, not measured" in figure.text and "the sum cut off at 2" in figure.text
+
+
 def test_what_nearly_all_need_is_named_instead_of_drawn(config: Config) -> None:
     plan = Plan.from_recipes(config)
     figure = charts.dependency_chart(plan, [id for id in plan.order() if id.startswith("packages/")])
-    assert "musl" in figure.text and "musl" in words(figure)
+    assert "musl" in figure.text and "musl" in svg.words(figure.svg)
 
 
 def test_a_measurement_of_this_machine_is_not_compared() -> None:
     figure = charts.container_chart([0.05, 0.06, 0.2])
     assert figure._repr_html_() is None and figure.svg == ""
-    assert repr(figure) == ("figure: Making a container and taking it down. 3 containers, one after another.")
+    assert repr(figure) == (
+        "figure: Making a container and taking it down. 3 containers, one after another. "
+        "Half of them took less than a second."
+    )
+
+
+def test_containers_that_are_slow_are_said_to_be() -> None:
+    assert charts.container_chart([0.1, 2.5, 9.0]).text.endswith("Half of them took less than 3 seconds.")
+    assert charts.container_chart([1.0]).text.endswith("Half of them took less than 2 seconds.")

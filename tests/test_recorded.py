@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from dataclasses import asdict
 
+import nbformat
 import pytest
 
 from mere_helpers.config import Config, load_config
+from mere_helpers.drawing.figure import RED
 from mere_helpers.drawing.recorded import Cost, record_run, recorded_run
 from mere_helpers.errors import BuildError, MereError
+from mere_helpers.reading.book import chapters, texts
+from mere_helpers.reading.wanted import ids_of
 from mere_helpers.recipes.plan import Plan
+
+from . import svg
+from .test_notebooks import OTHER_PICTURES
+
+
+def committed() -> dict[tuple[str, ...], dict[str, str]]:
+    """The outputs of the book's pictures of the run, by what their cells name."""
+    found = {}
+    for path in chapters(load_config()):
+        for cell in nbformat.read(path, as_version=4).cells:
+            names = tuple(texts(ast.parse(cell.source))) if cell.source.startswith("figure(") else ()
+            if names and not OTHER_PICTURES & set(names):
+                found[names] = cell.outputs[0].data
+    return found
+
+
+PICTURES = committed()
+COSTS = sorted(PICTURES.keys() - {("timeline",), ("memory",)})
+
+
+@pytest.fixture(scope="module")
+def builds() -> dict[str, dict[str, float]]:
+    """The record itself, past the code that draws it."""
+    return json.loads((load_config().checkout / "book/run.json").read_text())["builds"]
+
+
+def drawn(picture: str, label: str) -> dict[str, tuple[str, float]]:
+    """What is written behind each bar, and how long it is on the axis with this label; by the name before it."""
+    on = svg.scale(picture, label)
+    return {name: (said, on(bar.right) - on(bar.left)) for bar, (name, said) in svg.rows(picture)}
 
 
 def test_what_is_recorded_is_read(config: Config) -> None:
@@ -55,3 +90,47 @@ def test_the_readme_says_what_the_run_took() -> None:
     # The chapters' own cells take a minute or two besides.
     assert run.wall_s / 60 <= int(said[2]) <= run.wall_s / 60 + 3
     assert said[3] == {2: "two"}[run.cores]
+
+
+def test_the_book_has_pictures_of_the_run() -> None:
+    assert {("timeline",), ("memory",), ("cross",), ("packages",), ("rebuild",)} <= PICTURES.keys()
+
+
+@pytest.mark.parametrize("names", COSTS, ids=" ".join)
+def test_a_picture_of_costs_shows_what_the_builds_took(
+    names: tuple[str, ...], builds: dict[str, dict[str, float]]
+) -> None:
+    data = PICTURES[names]
+    costs = {id: builds[id]["cpu_s"] for id in ids_of(Plan.from_recipes(load_config()), names)}
+    seconds = drawn(data["text/html"], "processor time in seconds")
+    units = drawn(data["text/html"], "SBU")
+    assert len(seconds) == len(costs)
+    unit = builds["cross/binutils"]["cpu_s"]
+    for id, cost in costs.items():
+        name = id.partition("/")[2]
+        assert seconds[name] == (f"{cost:,.0f}", pytest.approx(cost, abs=0.05))
+        assert units[name][1] == pytest.approx(cost / unit, abs=0.001)
+    total = sum(costs.values())
+    assert f" {total:,.0f} seconds in all, or {total / unit:.1f} SBU; " in data["text/plain"]
+
+
+def test_the_picture_of_memory_shows_what_the_hungriest_builds_held(builds: dict[str, dict[str, float]]) -> None:
+    data = PICTURES[("memory",)]
+    held = {id: build["peak_bytes"] / 2**20 for id, build in builds.items()}
+    shown = drawn(data["text/html"], "most memory held at once, in MiB")
+    hungriest = sorted(held, key=held.__getitem__)[-15:]
+    assert set(shown) == set(hungriest)
+    for id, (said, length) in shown.items():
+        assert said == f"{held[id]:,.0f}" and length == pytest.approx(held[id], abs=0.05)
+    assert f"{hungriest[-1]}, holds {held[hungriest[-1]] / 2**10:.1f} GiB at most" in data["text/plain"]
+
+
+def test_the_timeline_shows_when_each_build_began_and_ended(builds: dict[str, dict[str, float]]) -> None:
+    data = PICTURES[("timeline",)]
+    on = svg.scale(data["text/html"], "minutes")
+    bars = svg.bars(data["text/html"])
+    # Recorded to the tenth of a second, and drawn much more finely.
+    spans = sorted((round(on(bar.left) * 60, 1), round(on(bar.right) * 60, 1)) for bar in bars)
+    assert spans == sorted((build["started"], build["ended"]) for build in builds.values())
+    red = sum(on(bar.right) - on(bar.left) for bar in bars if bar.colour == RED)
+    assert f"The critical path, in red, takes {red:.0f} of them" in data["text/plain"]

@@ -16,7 +16,7 @@ _NAMED = 0.035
 
 
 def cost_chart(run: RecordedRun, ids: Sequence[str], what: str) -> Figure:
-    """One bar a build: processor time, the dearest first."""
+    """One bar a build: processor time in seconds and, on the scale at the top, in SBU; the dearest first."""
     costs = sorted((run.builds[id].cpu_s, id) for id in ids)
     names = [id.partition("/")[2] for _, id in costs]
 
@@ -26,10 +26,12 @@ def cost_chart(run: RecordedRun, ids: Sequence[str], what: str) -> Figure:
         axes.bar_label(bars, fmt=lambda value: f"{value:,.0f}", padding=3)
         axes.set_xlabel("processor time in seconds")
         axes.margins(x=0.14, y=0.01)
+        units = (lambda seconds: seconds / run.unit_s, lambda units: units * run.unit_s)
+        axes.secondary_xaxis("top", functions=units).set_xlabel("SBU")
 
     total = sum(cost for cost, _ in costs)
-    text = f"{total:,.0f} seconds in all; {_dearest(costs[::-1], total)}"
-    return drawn(draw, height=0.7 + 0.18 * len(costs), caption=f"Processor time of {what}", text=text)
+    text = f"{total:,.0f} seconds in all, or {total / run.unit_s:.1f} SBU; {_dearest(costs[::-1], total)}"
+    return drawn(draw, height=1.1 + 0.18 * len(costs), caption=f"Processor time of {what}", text=text)
 
 
 def memory_chart(run: RecordedRun, ids: Sequence[str], what: str, count: int = 15) -> Figure:
@@ -64,7 +66,7 @@ def critical_path(run: RecordedRun, plan: Plan) -> list[str]:
 
 
 def timeline_chart(run: RecordedRun, plan: Plan) -> Figure:
-    """Every build as a bar from its beginning to its end, and below, how busy the processors were."""
+    """Every build as a bar from its beginning to its end; below, reckoned, how busy the cores were."""
     path = critical_path(run, plan)
     lanes = _lanes(run)
 
@@ -85,14 +87,16 @@ def timeline_chart(run: RecordedRun, plan: Plan) -> Figure:
         below.step(*_load(run), where="post", color=GREY, linewidth=0.8)
         below.set_ylim(0, run.cores + 0.3)
         below.set_yticks(range(run.cores + 1))
-        below.set_ylabel("cores busy")
+        below.set_ylabel("cores busy,\nreckoned")
         below.set_xlabel("minutes")
         below.set_xlim(0, run.wall_s / 60)
 
     length = sum(run.builds[id].ended - run.builds[id].started for id in path)
     text = (
         f"{len(run.builds)} builds in {run.wall_s / 60:.0f} minutes on {run.cores} cores. "
-        f"The critical path, in red, takes {length / 60:.0f} of them; it leads over {', '.join(_long(run, path))}."
+        f"The critical path, in red, takes {length / 60:.0f} of them; it leads over {', '.join(_long(run, path))}. "
+        f"How many cores were busy is reckoned, not measured: each build's processor time is spread evenly over its "
+        f"duration, and the sum cut off at {run.cores}."
     )
     return drawn(draw, height=4.4, caption="The recorded run: who was built when", text=text)
 
@@ -150,8 +154,18 @@ def neighbour_chart(needs: Mapping[str, Sequence[str]], id: str, *, deep: bool) 
     return drawn(draw, height=0.17 * len(rows) + 0.2, caption=caption, text=text)
 
 
-def size_chart(sources: Mapping[str, int], packages: Mapping[str, int], installed: Mapping[str, int]) -> Figure:
-    """For each recipe three bars on a logarithmic scale, in bytes: what was fetched, what was packed, what it takes."""
+def size_chart(
+    sources: Mapping[str, int], packages: Mapping[str, int], installed: Mapping[str, int], fetched: int
+) -> Figure:
+    """For each recipe three bars on a logarithmic scale: its sources, its packages, what these take.
+
+    Parameters
+    ----------
+    sources, packages, installed : mapping of str to int
+        Bytes, by the name of the recipe.
+    fetched : int
+        Bytes of all sources together, which are fewer where recipes share a file.
+    """
     names = sorted(installed, key=lambda name: installed[name])
 
     def draw(canvas: Any) -> None:
@@ -168,7 +182,7 @@ def size_chart(sources: Mapping[str, int], packages: Mapping[str, int], installe
         axes.legend(loc="lower right", frameon=False)
 
     text = (
-        f"{size(sum(sources.values()))} of sources become {size(sum(packages.values()))} of packages, which take "
+        f"{size(fetched)} of sources become {size(sum(packages.values()))} of packages, which take "
         f"{size(sum(installed.values()))} when they are installed. "
         f"The largest is {names[-1]}, {size(installed[names[-1]])}."
     )
@@ -200,12 +214,15 @@ def container_chart(seconds: Sequence[float]) -> Figure:
         axes = canvas.subplots()
         axes.hist([1000 * value for value in ordered], bins=30, color=BLUE)
         axes.axvline(1000 * median, color=RED, linewidth=1)
-        note = f" median {1000 * median:.0f} ms"
-        axes.annotate(note, (1000 * median, 0.9), xycoords=("data", "axes fraction"))
+        note = f"median {1000 * median:.0f} ms"
+        above = (1000 * median, 1)
+        axes.annotate(note, above, xycoords=("data", "axes fraction"), ha="center", va="bottom")
         axes.set_xlabel("milliseconds from nothing to nothing")
         axes.set_ylabel("containers")
 
-    text = f"{len(ordered)} containers, one after another."
+    # The picture is compared with nothing, its text is: so coarse that it is the same on any machine that is well.
+    most = "a second" if median < 1 else f"{int(median) + 1} seconds"
+    text = f"{len(ordered)} containers, one after another. Half of them took less than {most}."
     return drawn(draw, height=2.4, caption="Making a container and taking it down", text=text, compared=False)
 
 
@@ -252,10 +269,10 @@ def _lanes(run: RecordedRun) -> dict[str, int]:
 
 
 def _load(run: RecordedRun) -> tuple[list[float], list[float]]:
-    """Minutes, and from each on how many processors were busy.
+    """Minutes, and from each on how many cores were busy.
 
     It is reckoned, not measured: a build's time is spread evenly over its duration. Where that makes more than there
-    are processors, because a build was slower while others ran beside it, all of them were busy.
+    are cores, because a build was slower while others ran beside it, all of them were busy.
     """
     changes: dict[float, float] = {}
     for cost in run.builds.values():

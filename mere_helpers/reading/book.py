@@ -187,7 +187,7 @@ def missing(config: Config, graph: Plan, notebook: Path) -> list[str]:
 def growth(config: Config) -> list[tuple[str, int, int]]:
     """For each chapter that adds packages: its name, how many there are at its end, and the bytes that they take."""
     graph = Plan.from_recipes(config)
-    installed = sizes(config)[2]
+    installed = sizes(config).installed
     present: set[str] = set()
     steps = []
     for path in chapters(config):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ..building import schedule
 from ..building.builders import installer, package_file
@@ -22,6 +23,23 @@ from ..watching import live
 
 #: The round whose packages are published: those that the system has built by itself.
 PUBLISHED = ROUNDS[1]
+
+
+class Sizes(NamedTuple):
+    """Bytes, by the name of the recipe.
+
+    Attributes
+    ----------
+    sources, packages, installed : dict of str to int
+        Of its source files, of its packages, and of what these take when they are installed.
+    fetched : int
+        Of all source files together; one that several recipes share counts once.
+    """
+
+    sources: dict[str, int]
+    packages: dict[str, int]
+    installed: dict[str, int]
+    fetched: int
 
 
 def ids_of(graph: Plan, names: Iterable[str]) -> list[str]:
@@ -102,22 +120,19 @@ def installed(config: Config) -> tuple[Repository, Path]:
     return repository, install(config, repository, sorted(repository.files), layers)
 
 
-def sizes(config: Config) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """Bytes by the name of the recipe: of its sources, of its packages, and of what these take when installed.
-
-    A source file of two recipes counts for the first of them.
-    """
+def sizes(config: Config) -> Sizes:
+    """What is fetched, packed and installed for each recipe whose packages are published; what is missing is built."""
     graph = Plan.from_recipes(config)
-    fetched, packed, taken = {}, {}, {}
-    counted: set[str] = set()
+    sources, packed, taken = {}, {}, {}
+    files: dict[str, int] = {}
     for entry in published_entries(config):
         recipe = graph.recipes[entry.id]
-        sources = [source for source in recipe.sources if source.sha256 not in counted]
-        counted |= {source.sha256 for source in sources}
-        fetched[recipe.name] = sum(source_path(config, source).stat().st_size for source in sources)
+        own = {source.sha256: source_path(config, source).stat().st_size for source in recipe.sources}
+        files |= own
+        sources[recipe.name] = sum(own.values())
         packed[recipe.name] = sum(output.size for output in entry.outputs.values())
         taken[recipe.name] = sum(int(package_info(entry.tree / name)["size"][0]) for name in entry.outputs)
-    return fetched, packed, taken
+    return Sizes(sources, packed, taken, sum(files.values()))
 
 
 def _published(config: Config, graph: Plan) -> tuple[Repository, list[Path]]:
