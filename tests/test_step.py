@@ -12,7 +12,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ import mere_helpers.building.step as module
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.building.step import build_step
 from mere_helpers.config import Config
-from mere_helpers.errors import BuildError, MereError, SourceError, StoreError
+from mere_helpers.errors import BuildError, SourceError, StoreError
 from mere_helpers.fetching.source import source_path
 from mere_helpers.recipes.recipe import Recipe, Source
 from mere_helpers.storage.store import Entry, Store
@@ -241,16 +240,6 @@ def test_make_of_ours_gets_the_jobserver(step: Callable[..., Entry], config: Con
         entry = step(text, tools={"cross/make": make}, jobserver=jobserver)
         assert jobserver.free() == 0
     assert "-j2 --jobserver-auth=fifo:/mnt/jobs/fifo\ngot +" in entry.log.read_text()
-
-
-def test_other_place_where_the_first_hides_something(config: Config, monkeypatch) -> None:
-    # Wherever this checkout is, and its Python in it.
-    monkeypatch.setattr(sys, "prefix", "/usr")
-    assert module._place(config) == "/mnt"
-    assert module._place(replace(config, store=Path("/mnt/store"))) == "/srv"
-    monkeypatch.setattr(module, "_PLACES", ("/nonexistent",))
-    with pytest.raises(MereError, match="no folder"):
-        module._place(config)
 
 
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="only root can become somebody else")
