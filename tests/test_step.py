@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,15 @@ def step(config: Config, store: Store) -> Callable[..., Entry]:
         name: str = "hello",
         sources: tuple[Source, ...] = (),
         files: tuple[Path, ...] = (),
+        makedepends: tuple[str, ...] = (),
         tools: dict[str, Entry] | None = None,
+        config: Config = config,
         jobserver: Jobserver | None = None,
         timeout: float | None = None,
     ) -> Entry:
         path = config.checkout / f"{name}.sh"
         path.write_text(text)
-        recipe = Recipe("cross", name, path, "", (), "", "", (), {}, (), sources, (path, *files))
+        recipe = Recipe("cross", name, path, "", (), "", "", (), {}, makedepends, sources, (path, *files))
         key = hashlib.sha256((name + text).encode()).hexdigest()
         return build_step(config, store, recipe, tools or {}, jobserver, key=key, timeout=timeout)
 
@@ -240,6 +243,16 @@ def test_make_of_ours_gets_the_jobserver(step: Callable[..., Entry], config: Con
         entry = step(text, tools={"cross/make": make}, jobserver=jobserver)
         assert jobserver.free() == 0
     assert "-j2 --jobserver-auth=fifo:/mnt/jobs/fifo\ngot +" in entry.log.read_text()
+
+
+@pytest.mark.parametrize(("makedepends", "said"), [((), "cc-5 c++-5"), (("cross/gcc",), "none none")])
+def test_compilers_of_the_host_are_for_what_ours_does_not_compile(
+    step: Callable[..., Entry], config: Config, makedepends: tuple[str, ...], said: str
+) -> None:
+    text = 'build() { echo "${CC:-none} ${CXX:-none}"; }; package() { :; }'
+    other = replace(config, compilers=("cc-5", "c++-5", "version 5"))
+    assert said in step(text, makedepends=makedepends, config=other).log.read_text().splitlines()
+    assert "none none" in step(text, name="usual").log.read_text().splitlines()
 
 
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="only root can become somebody else")
