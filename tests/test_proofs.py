@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def test_what_is_equal_elsewhere_is_recorded_and_what_is_not_is_dropped(
             raise BuildError("zlib is another one elsewhere")
 
     monkeypatch.setattr(proofs, "vary", vary)
+    update(config, Digests({}, {_file(name): name.ljust(64, "0") for name in ("zlib", "musl", "hello")}))
     record_proof(config, "elsewhere", {_file("zlib"): "a" * 64, _file("make"): "b" * 64})
     with pytest.raises(BuildError, match="1 of 3 recipes are not equal elsewhere") as caught:
         proofs.elsewhere(config, ["zlib", "musl", "hello"])
@@ -57,6 +59,23 @@ def test_what_is_equal_elsewhere_is_recorded_and_what_is_not_is_dropped(
             _file("musl"): "musl".ljust(64, "0"),
         }
     }
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_what_a_reader_has_made_of_a_package_is_neither_recorded_nor_dropped(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], equal: bool
+) -> None:
+    def vary(*arguments: Any) -> None:
+        if not equal:
+            raise BuildError("zlib is another one elsewhere")
+
+    monkeypatch.setattr(proofs, "vary", vary)
+    update(config, Digests({}, {_file("zlib"): "a" * 64}))
+    record_proof(config, "elsewhere", {_file("zlib"): "a" * 64})
+    with nullcontext() if equal else pytest.raises(BuildError, match="1 of 1 recipes are not equal"):
+        proofs.elsewhere(config, ["zlib"])
+    assert recorded_proofs(config) == {"elsewhere": {_file("zlib"): "a" * 64}}
+    assert "rebuild/zlib, which is not as in recipes/digests.toml: nothing is recorded" in capsys.readouterr().err
 
 
 def test_an_error_that_nobody_expected_proves_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
