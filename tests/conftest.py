@@ -62,6 +62,15 @@ def _no_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty store for all that reads its settings from the environment, whatever was set there before."""
+    for name in ("MERE_SOURCES", "MERE_SUBSTITUTES", "MERE_SUBSTITUTES_KEY", "MERE_MIRRORS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MERE_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
 def add_step(tmp_path: Path) -> Callable[..., Path]:
     """Write a step into the checkout: ``add_step("cross/make", sources_of="", makedepends="")``."""
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -80,7 +80,7 @@ def _script(path: Path, text: str) -> None:
 def write_package(
     folder: Path,
     name: str,
-    files: dict[str, str],
+    files: Mapping[str, str | bytes],
     *,
     version: str = "1-1",
     more: str = "",
@@ -100,7 +100,7 @@ def write_package(
                 member.type, member.mode = tarfile.DIRTYPE, 0o755
             elif " -> " in path:
                 member.type, member.linkname = tarfile.SYMTYPE, path.partition(" -> ")[2]
-            data = text.encode()
+            data = text if isinstance(text, bytes) else text.encode()
             member.size = len(data) if member.isreg() else 0
             member.pax_headers = (headers or {}).get(path, {})
             archive.addfile(member, io.BytesIO(data))

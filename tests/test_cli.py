@@ -16,10 +16,7 @@ from mere_helpers.recipes.plan import Plan
 from mere_helpers.report import Table
 from mere_helpers.storage.lock import Locks
 
-
-@pytest.fixture(autouse=True)
-def _empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MERE_STORE", str(tmp_path / "store"))
+pytestmark = pytest.mark.usefixtures("own_store")
 
 
 def test_without_a_word_it_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,8 +92,15 @@ def test_export_names_a_folder_that_is_found_from_anywhere(
     assert f"\nMERE_SUBSTITUTES={tmp_path}/packed\nMERE_SUBSTITUTES_KEY=a key" in capsys.readouterr().out
 
 
-def test_clean_removes_what_is_ours_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    store = tmp_path / "store"
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """The store that `clean` sees, with nothing of anybody else's in reach."""
+    config = load_config()
+    assert config.store.is_relative_to(tmp_path) and config.sources.is_relative_to(tmp_path)
+    return config.store
+
+
+def test_clean_removes_what_is_ours_and_nothing_else(store: Path, capsys: pytest.CaptureFixture) -> None:
     for name in ("entries/key", "key", "logs", "repositories/ab", "sources/ab", "systems/ab"):
         (store / name).mkdir(parents=True)
     (store / "letter.txt").write_text("not ours")
@@ -109,9 +113,8 @@ def test_clean_removes_what_is_ours_and_nothing_else(tmp_path: Path, capsys: pyt
 
 @pytest.mark.parametrize(("folder", "words"), [("locks", ["clean"]), ("sources/locks", ["clean", "--sources"])])
 def test_clean_takes_nothing_away_from_those_who_are_busy(
-    folder: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: str, words: list[str], store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = tmp_path / "store"
     for name in ("entries/key", "logs", "sources/ab"):
         (store / name).mkdir(parents=True)
     with Locks(store / folder, Event()).hold("key"):

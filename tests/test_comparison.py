@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,16 @@ from mere_helpers.building.comparison import differences, payload, payload_diges
 from mere_helpers.building.package_file import package_info
 from mere_helpers.errors import BuildError
 
+from .conftest import sha256
 from .rooms import write_package
 
 FILES = {"bin/": "", "bin/hello": "hello", "bin/hi -> hello": ""}
+
+
+def listed(files: dict[str, str]) -> dict[str, str | bytes]:
+    """These files behind a list of them with their sums, as makepkg packs them."""
+    lines = "".join(f"./{name} sha256digest={sha256(text)}\n" for name, text in files.items())
+    return {".MTREE": gzip.compress(lines.encode(), mtime=0), **files}
 
 
 @pytest.fixture
@@ -54,13 +60,30 @@ def test_the_environment_of_the_build_does_not_count(folders: tuple[Path, Path])
         ({"bin/": "", "bin/hello": "hello", "bin/hi -> hullo": ""}, "bin/hi differs"),
         ({"bin/": "", "bin/hello": "hello"}, "bin/hi is only in the first build"),
         ({**FILES, "bin/more": ""}, "bin/more is only in the second build"),
-        ({"bin/": "", "bin/hi -> hello": "", "bin/hello": "hello"}, "the order of the members differs"),
     ],
 )
-def test_the_first_member_that_differs_is_named(folders: tuple[Path, Path], files: dict[str, str], line: str) -> None:
-    write_package(folders[0], "hello", FILES)
+def test_the_member_that_differs_is_named_and_then_the_listing(
+    folders: tuple[Path, Path], files: dict[str, str], line: str
+) -> None:
+    write_package(folders[0], "hello", listed(FILES))
+    write_package(folders[1], "hello", listed(files))
+    file = "hello-1-1-x86_64.pkg.tar.zst"
+    assert differences(*folders)[:2] == [f"{file}: {line}", f"{file}: .MTREE differs"]
+
+
+@pytest.mark.parametrize(
+    ("files", "line"),
+    [
+        ({**listed(FILES), **listed({})}, ".MTREE differs"),
+        (dict(reversed(listed(FILES).items())), "the order of the members differs"),
+    ],
+)
+def test_a_difference_of_the_listing_or_the_order_alone_is_named(
+    folders: tuple[Path, Path], files: dict[str, str], line: str
+) -> None:
+    write_package(folders[0], "hello", listed(FILES))
     write_package(folders[1], "hello", files)
-    assert f"hello-1-1-x86_64.pkg.tar.zst: {line}" in differences(*folders)
+    assert differences(*folders)[0] == f"hello-1-1-x86_64.pkg.tar.zst: {line}"
 
 
 @pytest.mark.parametrize(
@@ -104,17 +127,8 @@ def test_of_the_listing_only_the_line_of_the_environment_is_left_out(tmp_path: P
     listing = b"#mtree\n./.BUILDINFO time=1.0 size=%d\n./bin/hello time=%d.0\n"
 
     def digest(size: int, time: int) -> str:
-        folder = tmp_path / f"{size}-{time}"
-        text = gzip.compress(listing % (size, time), mtime=0).decode("latin-1")
-        file = write_package(folder, "hello", {"bin/hello": "hello"})
-        # The helper writes text; a member with bytes is put in with tar itself.
-        (folder / ".MTREE").write_bytes(text.encode("latin-1"))
-        subprocess.run(["zstd", "-dq", "--rm", file], check=True)
-        tar = file.with_suffix("")
-        options = ["--owner=0", "--group=0", "--mtime=@0", "--mode=644"]
-        subprocess.run(["tar", "-C", folder, *options, "-rf", tar, ".MTREE"], check=True)
-        subprocess.run(["zstd", "-q", "--rm", tar], check=True)
-        return payload_digest(file)
+        files = {".MTREE": gzip.compress(listing % (size, time), mtime=0), "bin/hello": "hello"}
+        return payload_digest(write_package(tmp_path / f"{size}-{time}", "hello", files))
 
     assert digest(1, 5) == digest(2, 5)
     assert digest(1, 5) != digest(1, 6)
@@ -131,6 +145,25 @@ def test_without_diffoscope_the_answer_says_so(folders: tuple[Path, Path]) -> No
     write_package(folders[0], "hello", FILES)
     write_package(folders[1], "hello", {**FILES, "bin/hello": "hullo"})
     assert differences(*folders)[-1] == "(with diffoscope on this host, its report would stand here)"
+
+
+@pytest.mark.parametrize(
+    ("script", "report"),
+    [
+        ("echo --- one; echo +++ other; exit 1", ["--- one", "+++ other"]),
+        ("echo half a report; echo no readelf >&2; exit 2", ["(diffoscope failed with status 2)", "no readelf"]),
+    ],
+)
+def test_what_diffoscope_says_is_part_of_the_answer(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, report: list[str]
+) -> None:
+    program = tmp_path / "diffoscope"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(program))
+    write_package(folders[0], "hello", FILES)
+    write_package(folders[1], "hello", {**FILES, "bin/hello": "hullo"})
+    assert differences(*folders) == ["hello-1-1-x86_64.pkg.tar.zst: bin/hello differs", *report]
 
 
 def test_what_is_no_package_is_refused(tmp_path: Path) -> None:

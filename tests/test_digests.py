@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from mere_helpers.errors import BuildError, RecipeError
 from mere_helpers.proving.digests import Digests, changes, check, digests_of, recorded_digests, update
 from mere_helpers.recipes.recipe import load_recipes
 from mere_helpers.storage.store import Entry, Store
+
+from .rooms import write_package
 
 FOUND = Digests({"zlib.tar.gz": "a" * 64}, {"zlib-1-1-x86_64.pkg.tar.zst": "b" * 64})
 
@@ -32,8 +35,25 @@ def test_a_changed_package_is_named_with_both_sums(config: Config) -> None:
     with pytest.raises(BuildError) as caught:
         check(config, changed)
     assert f"zlib-1-1-x86_64.pkg.tar.zst: recorded {'b' * 64}, found {'c' * 64}" in str(caught.value)
-    assert "digests --update" in caught.value.hint and "rebuild FILE" in caught.value.hint
+    assert "digests --update" in caught.value.hint and "python -m mere_helpers vary zlib   #" in caught.value.hint
     assert update(config, changed) == [line.strip() for line in caught.value.message.splitlines()[1:]]
+
+
+def test_a_changed_source_is_nothing_to_build_again(config: Config) -> None:
+    update(config, FOUND)
+    with pytest.raises(BuildError) as caught:
+        check(config, Digests({"zlib.tar.gz": "c" * 64}, FOUND.packages))
+    assert "digests --update" in caught.value.hint and "vary" not in caught.value.hint
+
+
+def test_the_command_of_the_hint_shows_what_a_package_was_built_with(config: Config) -> None:
+    update(config, FOUND)
+    entries = config.store / "entries"
+    file = write_package(entries / "key/out", "zlib", {".BUILDINFO": "installed = musl"})
+    with pytest.raises(BuildError) as caught:
+        check(config, Digests(FOUND.sources, {file.name: "c" * 64}))
+    command = caught.value.hint[caught.value.hint.index("find ") :]
+    assert subprocess.run(command, shell=True, capture_output=True, text=True).stdout == "installed = musl"
 
 
 def test_what_is_gone_or_new_is_named() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +13,9 @@ from mere_helpers.reading import interactive
 from mere_helpers.report import Text
 from mere_helpers.watching.frontend import Shown
 
+pytestmark = pytest.mark.usefixtures("own_store")
+
 WORDS = {"picker": lambda: picker("zlib"), "explorer": lambda: explorer("zlib"), "board": board, "console": console}
-
-
-@pytest.fixture(autouse=True)
-def _empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MERE_STORE", str(tmp_path / "store"))
 
 
 @pytest.mark.parametrize("name", WORDS)

@@ -13,13 +13,17 @@ from typing import Any
 
 import pytest
 
+from mere_helpers.building import builders
+from mere_helpers.building.builders import BUILDERS, Build
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.building.package import Surroundings, build_package
 from mere_helpers.building.package_file import package_contents, package_info, problems
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError
 from mere_helpers.fetching.source import source_path
-from mere_helpers.recipes.recipe import load_recipe
+from mere_helpers.recipes.bootstrap import Bootstrap
+from mere_helpers.recipes.plan import Plan
+from mere_helpers.recipes.recipe import Recipe, load_recipe
 from mere_helpers.storage.store import Entry, Store
 
 from .rooms import CHECKOUT, write_package
@@ -119,11 +123,14 @@ def test_found_in_the_store_the_second_time(bench: Bench) -> None:
     assert bench.build("hello", more, layers=[]) == first
 
 
+#: Its package is another one each time.
+_TALKATIVE = 'package() { echo "$PWD" > "$pkgdir/same"; cat /proc/sys/kernel/random/uuid > "$pkgdir/talkative"; }'
+
+
 def test_a_build_that_is_not_what_it_was_is_caught_and_named(bench: Bench) -> None:
-    more = 'package() { echo "$PWD" > "$pkgdir/same"; cat /proc/sys/kernel/random/uuid > "$pkgdir/talkative"; }'
-    first = bench.build("talkative", more)
+    first = bench.build("talkative", _TALKATIVE)
     with pytest.raises(BuildError, match="packages/talkative failed: it is not what packages/talkative is") as caught:
-        bench.build("talkative", more, key="the second", reference=first)
+        bench.build("talkative", _TALKATIVE, key="the second", reference=first)
     line = "talkative-1.0-1-x86_64.pkg.tar.zst: talkative differs"
     assert line in str(caught.value) and "same differs" not in str(caught.value)
     assert line in Path(str(caught.value.log)).read_text()
@@ -136,6 +143,21 @@ def test_a_build_that_is_what_it_was_passes(bench: Bench) -> None:
     more = 'package() { echo "$PWD" > "$pkgdir/same"; }'
     first = bench.build("quiet", more)
     assert bench.build("quiet", more, key="the second of quiet", reference=first).outputs == first.outputs
+
+
+def test_the_builder_of_the_second_round_holds_it_against_the_first(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the schedule does it: a reference that nobody gives to `build_package` is a gate that nobody shuts."""
+    first = bench.build("talkative", _TALKATIVE)
+    recipes = [load_recipe(bench.config, first.id), Recipe("temptools", "pacman", Path())]
+    plan = Plan(bench.config, {recipe.id: recipe for recipe in recipes}, Bootstrap(installer="temptools/pacman"))
+    monkeypatch.setattr(builders, "root", lambda *arguments, **options: bench.layers)
+    with Jobserver(bench.config.work, 1) as jobserver:
+        build = Build(bench.config, bench.store, plan, "rebuild/talkative", "round 2", {}, {first.id: first}, jobserver)
+        with pytest.raises(BuildError, match="rebuild/talkative failed: it is not what packages/talkative is"):
+            BUILDERS["rebuild"](build)
+    assert bench.store.find("round 2") is None and bench.clean()
 
 
 def test_surroundings_are_what_they_are_said_to_be(bench: Bench, tmp_path: Path) -> None:

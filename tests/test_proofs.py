@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,10 @@ def test_what_is_equal_elsewhere_is_recorded_and_what_is_not_is_dropped(
             raise BuildError("zlib is another one elsewhere")
 
     monkeypatch.setattr(proofs, "vary", vary)
+    update(config, Digests({}, {_file(name): name.ljust(64, "0") for name in ("zlib", "musl", "hello")}))
     record_proof(config, "elsewhere", {_file("zlib"): "a" * 64, _file("make"): "b" * 64})
     with pytest.raises(BuildError, match="1 of 3 recipes are not equal elsewhere") as caught:
-        proofs.elsewhere(config, ["zlib", "musl", "hello"])
+        proofs.elsewhere(config, ["zlib", "musl", "hello", "zlib"])
     assert "rebuild/zlib: zlib is another one" in str(caught.value)
     assert recorded_proofs(config) == {
         "elsewhere": {
@@ -57,6 +59,23 @@ def test_what_is_equal_elsewhere_is_recorded_and_what_is_not_is_dropped(
             _file("musl"): "musl".ljust(64, "0"),
         }
     }
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_what_a_reader_has_made_of_a_package_is_neither_recorded_nor_dropped(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], equal: bool
+) -> None:
+    def vary(*arguments: Any) -> None:
+        if not equal:
+            raise BuildError("zlib is another one elsewhere")
+
+    monkeypatch.setattr(proofs, "vary", vary)
+    update(config, Digests({}, {_file("zlib"): "a" * 64}))
+    record_proof(config, "elsewhere", {_file("zlib"): "a" * 64})
+    with nullcontext() if equal else pytest.raises(BuildError, match="1 of 1 recipes are not equal"):
+        proofs.elsewhere(config, ["zlib"])
+    assert recorded_proofs(config) == {"elsewhere": {_file("zlib"): "a" * 64}}
+    assert "rebuild/zlib, which is not as in recipes/digests.toml: nothing is recorded" in capsys.readouterr().err
 
 
 def test_an_error_that_nobody_expected_proves_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +105,17 @@ def test_a_third_round_that_does_not_come_about_proves_nothing_of_it(
     with pytest.raises(BuildError, match="it is not what"):
         proofs.confirm(config)
     assert recorded_proofs(config) == {"round 3": {_file("make"): "b" * 64}}
+
+
+def test_a_package_that_makes_itself_again_is_not_taken_for_the_recorded_one(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = {_file("gcc"): "a" * 64, _file("gcc-libs"): "b" * 64}
+    monkeypatch.setattr(proofs, "reproduce", lambda *arguments, **options: same)
+    update(config, Digests({}, same))
+    assert proofs.rebuild(config, Path(_file("gcc"))).note == ""
+    update(config, Digests({}, same | {_file("gcc"): "c" * 64}))
+    assert proofs.rebuild(config, Path(_file("gcc"))).note == f"Not as in recipes/digests.toml: {_file('gcc')}."
 
 
 class TestChain:

@@ -9,7 +9,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from mere_helpers.proving.provenance import Published, documents, published_packages
+from mere_helpers.proving.provenance import Published, documents, material, published_packages
 from mere_helpers.recipes.pins import Source
 from mere_helpers.recipes.recipe import Recipe
 from mere_helpers.storage.store import Entry
@@ -90,6 +90,16 @@ def test_statements_name_what_was_made_and_with_what(packages: list[Published], 
     assert materials[2]["digest"]["sha256"] == sha256("CARCH=x86_64\n")
     assert materials[4]["digest"]["sha256"] == SUMS["musl"]
     assert musl["predicate"]["buildDefinition"]["resolvedDependencies"][3]["uri"] == "https://example.org/musl.tar.gz"
+
+
+def test_the_statements_beside_a_package_are_read_back(packages: list[Published], settings: Path) -> None:
+    file = packages[1].file
+    assert material(file, "recipes/makepkg.conf") is None
+    for name, text in documents(packages, settings).items():
+        file.with_name(name).write_bytes(text)
+    assert material(file, "recipes/makepkg.conf") == sha256("CARCH=x86_64\n")
+    assert material(file, "recipes/packages/zlib/fix.patch") == sha256("fix")
+    assert material(file, "recipes/packages/musl/PKGBUILD") is None
 
 
 def test_the_same_packages_give_the_same_documents_in_whichever_order_they_were_found(

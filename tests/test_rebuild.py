@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +19,15 @@ from cyclonedx.validation.json import JsonStrictValidator
 from mere_helpers.building.builders import installer, package_file, root
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.building.package import build_package
+from mere_helpers.building.package_file import SUFFIX, opened
 from mere_helpers.building.schedule import found
 from mere_helpers.config import load_config
-from mere_helpers.containers.layers import compose
+from mere_helpers.containers.idmap import as_mapped_root
+from mere_helpers.containers.layers import compose, package_layer
 from mere_helpers.errors import BuildError
 from mere_helpers.proving.digests import recorded_digests
-from mere_helpers.proving.reproduce import origin, reproduce
+from mere_helpers.proving.origin import origin
+from mere_helpers.proving.reproduce import reproduce
 from mere_helpers.proving.variation import vary
 from mere_helpers.reading.wanted import ids_of, published
 from mere_helpers.recipes.plan import Plan
@@ -56,6 +64,49 @@ def file_of(repository: Path, package: str) -> Path:
     return file
 
 
+@pytest.fixture
+def room() -> Iterator[Path]:
+    """A folder that the root of containers can enter, other than pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="mere-test-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def tampered(file: Path, folder: Path, member: str) -> Path:
+    """A copy of a package with some more bytes in one of its files."""
+    buffer = io.BytesIO()
+    with opened(file) as archive, tarfile.open(fileobj=buffer, mode="w") as copy:
+        for info in archive:
+            data = archive.extractfile(info) if info.isreg() else None
+            content = (data.read() if data else b"") + (b"\n/* Nothing to see. */\n" if info.name == member else b"")
+            info.size = len(content)
+            copy.addfile(info, io.BytesIO(content))
+    packed = subprocess.run(["zstd", "-cq"], input=buffer.getvalue(), capture_output=True, check=True)
+    (folder / file.name).write_bytes(packed.stdout)
+    return folder / file.name
+
+
+def test_a_package_that_is_not_what_its_recipe_makes_is_found_out(world: World, repository: Path, room: Path) -> None:
+    """Also one that is in the container of every build, its own included."""
+    graph, entries = world
+    real = file_of(repository, "zlib")
+    for name in origin(real).installed:
+        (room / f"{name}{SUFFIX}").symlink_to(repository / f"{name}{SUFFIX}")
+    (room / real.name).unlink()
+    file = tampered(real, room, "include/zlib.h")
+    pacman = installer(graph, entries)
+    try:
+        with pytest.raises(BuildError, match="cannot be reproduced") as caught:
+            reproduce(CONFIG, graph, file, pacman, sums=recorded_digests(CONFIG).packages)
+    finally:
+        as_mapped_root(CONFIG, ["rm", "-rf", package_layer(CONFIG, file, pacman)], own=True)
+    assert caught.value.message.splitlines()[:2] == [
+        f"{file.name} cannot be reproduced:",
+        f"{file.name}: include/zlib.h differs",
+    ]
+    assert caught.value.hint.startswith("perhaps it was made with another recipes/makepkg.conf")
+
+
 def test_a_package_of_the_repository_is_built_again_from_what_it_says(world: World, repository: Path) -> None:
     graph, entries = world
     file = file_of(repository, "zlib")
@@ -63,7 +114,8 @@ def test_a_package_of_the_repository_is_built_again_from_what_it_says(world: Wor
     assert about.recipe == "zlib" and "musl-1.2.5-1-x86_64" in about.installed
     assert {name.rsplit("-", 3)[0] for name in about.installed} == set(graph.root_packages("rebuild/zlib"))
     sums = recorded_digests(CONFIG).packages
-    assert reproduce(CONFIG, graph, file, installer(graph, entries), sums=sums) == [file.name]
+    same = reproduce(CONFIG, graph, file, installer(graph, entries), sums=sums)
+    assert same == {file.name: sums[file.name]}
 
 
 def test_what_the_repository_says_of_itself_is_valid_and_whole(repository: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
+from mere_helpers.config import Config
 from mere_helpers.errors import BuildError
+from mere_helpers.proving.provenance import STATEMENTS
 from mere_helpers.proving.reproduce import _compare
 from mere_helpers.storage.store import Entry
 
@@ -14,8 +18,9 @@ from .rooms import write_package
 
 
 @pytest.fixture
-def given(tmp_path: Path) -> Path:
+def given(config: Config, tmp_path: Path) -> Path:
     """A package of a repository."""
+    config.work.mkdir(parents=True)
     return write_package(tmp_path / "repository", "zlib", {"lib/libz.so": "bytes"})
 
 
@@ -26,25 +31,58 @@ def _built(tmp_path: Path, files: dict[str, str]) -> Entry:
     return Entry("packages/zlib", "key", tmp_path / "again", {"outputs": outputs})
 
 
-def test_the_same_bytes_are_equal(given: Path, tmp_path: Path) -> None:
-    _compare(given, _built(tmp_path, {"lib/libz.so": "bytes"}), tmp_path / "given")
+def test_the_same_bytes_are_equal(config: Config, given: Path, tmp_path: Path) -> None:
+    _compare(config, given, _built(tmp_path, {"lib/libz.so": "bytes"}))
 
 
-def test_another_payload_is_an_error_that_names_the_member(given: Path, tmp_path: Path) -> None:
+def test_another_payload_is_an_error_that_names_the_member(config: Config, given: Path, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"zlib-1-1-x86_64.pkg.tar.zst cannot be reproduced:\n.*lib/libz\.so"):
-        _compare(given, _built(tmp_path, {"lib/libz.so": "other"}), tmp_path / "given")
+        _compare(config, given, _built(tmp_path, {"lib/libz.so": "other"}))
 
 
-def test_other_bytes_with_the_same_payload_are_an_error(given: Path, tmp_path: Path) -> None:
+def test_other_bytes_with_the_same_payload_are_an_error(config: Config, given: Path, tmp_path: Path) -> None:
     again = _built(tmp_path, {"lib/libz.so": "bytes"})
     file = again.tree / given.name
     file.write_bytes(file.read_bytes() + b"\x50\x2a\x4d\x18\0\0\0\0")  # an empty frame that decompressors skip
     with pytest.raises(BuildError, match="the payload is equal"):
-        _compare(given, again, tmp_path / "given")
+        _compare(config, given, again)
 
 
-def test_a_file_under_another_name_is_not_taken_for_the_one_beside_it(given: Path, tmp_path: Path) -> None:
+def test_a_file_under_another_name_is_not_taken_for_the_one_beside_it(
+    config: Config, given: Path, tmp_path: Path
+) -> None:
     copy = given.with_name("copy.pkg.tar.zst")
     copy.write_bytes(b"tampered")
     with pytest.raises(BuildError, match=r"the recipe makes zlib-1-1-x86_64.pkg.tar.zst, and not copy"):
-        _compare(copy, _built(tmp_path, {"lib/libz.so": "bytes"}), tmp_path / "given")
+        _compare(config, copy, _built(tmp_path, {"lib/libz.so": "bytes"}))
+
+
+@pytest.mark.parametrize(
+    ("recorded", "hint"),
+    [
+        (None, f"perhaps it was made with another recipes/makepkg.conf; beside it is no {STATEMENTS} that tells"),
+        ("a" * 64, f"it was made with another recipes/makepkg.conf, with sha256 {'a' * 64}; see git log"),
+        ("today's", ""),
+    ],
+)
+def test_a_difference_may_come_from_other_settings(
+    config: Config, given: Path, tmp_path: Path, recorded: str | None, hint: str
+) -> None:
+    if recorded == "today's":
+        recorded = hashlib.sha256((config.recipes / "makepkg.conf").read_bytes()).hexdigest()
+    materials = [{"name": "recipes/makepkg.conf", "digest": {"sha256": recorded}}]
+    statement = {
+        "subject": [{"name": given.name if recorded else "another"}],
+        "predicate": {"buildDefinition": {"resolvedDependencies": materials}},
+    }
+    given.with_name(STATEMENTS).write_text(f"{json.dumps(statement)}\n")
+    with pytest.raises(BuildError, match="cannot be reproduced") as caught:
+        _compare(config, given, _built(tmp_path, {"lib/libz.so": "other"}))
+    assert caught.value.hint.startswith(hint) and bool(caught.value.hint) == bool(hint)
+
+
+def test_a_stranger_s_statements_that_cannot_be_read_tell_nothing(config: Config, given: Path, tmp_path: Path) -> None:
+    for text in ("<html>", "{}", '{"subject": 5}'):
+        given.with_name(STATEMENTS).write_text(text)
+        with pytest.raises(BuildError, match="perhaps it was made with another"):
+            _compare(config, given, _built(tmp_path, {"lib/libz.so": "other"}))

@@ -21,7 +21,7 @@ import mere_helpers.building.step as module
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.building.step import build_step
 from mere_helpers.config import Config
-from mere_helpers.errors import BuildError, MereError, SourceError, StoreError
+from mere_helpers.errors import BuildError, SourceError, StoreError
 from mere_helpers.fetching.source import source_path
 from mere_helpers.recipes.recipe import Recipe, Source
 from mere_helpers.storage.store import Entry, Store
@@ -47,13 +47,15 @@ def step(config: Config, store: Store) -> Callable[..., Entry]:
         name: str = "hello",
         sources: tuple[Source, ...] = (),
         files: tuple[Path, ...] = (),
+        makedepends: tuple[str, ...] = (),
         tools: dict[str, Entry] | None = None,
+        config: Config = config,
         jobserver: Jobserver | None = None,
         timeout: float | None = None,
     ) -> Entry:
         path = config.checkout / f"{name}.sh"
         path.write_text(text)
-        recipe = Recipe("cross", name, path, "", (), "", "", (), {}, (), sources, (path, *files))
+        recipe = Recipe("cross", name, path, "", (), "", "", (), {}, makedepends, sources, (path, *files))
         key = hashlib.sha256((name + text).encode()).hexdigest()
         return build_step(config, store, recipe, tools or {}, jobserver, key=key, timeout=timeout)
 
@@ -243,14 +245,14 @@ def test_make_of_ours_gets_the_jobserver(step: Callable[..., Entry], config: Con
     assert "-j2 --jobserver-auth=fifo:/mnt/jobs/fifo\ngot +" in entry.log.read_text()
 
 
-def test_other_place_where_the_first_hides_something(config: Config, monkeypatch) -> None:
-    # Wherever this checkout is, and its Python in it.
-    monkeypatch.setattr(sys, "prefix", "/usr")
-    assert module._place(config) == "/mnt"
-    assert module._place(replace(config, store=Path("/mnt/store"))) == "/srv"
-    monkeypatch.setattr(module, "_PLACES", ("/nonexistent",))
-    with pytest.raises(MereError, match="no folder"):
-        module._place(config)
+@pytest.mark.parametrize(("makedepends", "said"), [((), "cc-5 c++-5"), (("cross/gcc",), "none none")])
+def test_compilers_of_the_host_are_for_what_ours_does_not_compile(
+    step: Callable[..., Entry], config: Config, makedepends: tuple[str, ...], said: str
+) -> None:
+    text = 'build() { echo "${CC:-none} ${CXX:-none}"; }; package() { :; }'
+    other = replace(config, compilers=("cc-5", "c++-5", "version 5"))
+    assert said in step(text, makedepends=makedepends, config=other).log.read_text().splitlines()
+    assert "none none" in step(text, name="usual").log.read_text().splitlines()
 
 
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="only root can become somebody else")

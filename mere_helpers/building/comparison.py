@@ -26,6 +26,9 @@ NOT_IN_PAYLOAD = "the payload is equal, but not .BUILDINFO or the archive"
 #: Seconds that diffoscope may think.
 _PATIENCE = 300
 
+#: Lines of what it complains of that are shown: the last ones of a traceback say what was wrong.
+_COMPLAINT = 10
+
 
 def payload(file: Path) -> dict[str, str]:
     """What a package consists of: a hash for each member, over its name, type, permissions, owner, time and content.
@@ -100,6 +103,8 @@ def _members(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
     lines = [f"{name} differs" for name in first if name in second and first[name] != second[name]]
     lines += [f"{name} is only in the first build" for name in first if name not in second]
     lines += [f"{name} is only in the second build" for name in second if name not in first]
+    # It differs whenever another one does, and so tells the least.
+    lines.sort(key=lambda line: line.startswith(_LISTING))
     if not lines and list(first) != list(second):
         lines.append("the order of the members differs")
     return lines
@@ -120,4 +125,7 @@ def _diffoscope(first: Path, second: Path) -> list[str]:
         )
     except subprocess.TimeoutExpired:
         return [f"(diffoscope found no answer in {_PATIENCE} seconds)"]
+    # 0 and 1 are its answers, all else is a failure.
+    if result.returncode not in (0, 1):
+        return [f"(diffoscope failed with status {result.returncode})", *result.stderr.splitlines()[-_COMPLAINT:]]
     return result.stdout.splitlines()

@@ -1,7 +1,7 @@
 """Steps: builds of the stages cross and temptools, which run on the host, in a folder of their own and without network.
 
-Every step sees its folder at the same place, whoever runs it and wherever the store is: paths that a build writes into
-its output do not differ from machine to machine.
+A step sees its folder at /mnt, whoever runs it and wherever the store is. Where /mnt would hide something that the step
+needs it is another place, and some outputs differ, because a build has written the path into them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..containers.limits import Limits
 from ..containers.running import follow
 from ..errors import BuildError, StoreError
 from ..fetching.source import source_path, verified_path
+from ..machine.place import place_of_steps
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
 from ..storage.trash import discard
@@ -29,9 +30,6 @@ from .jobserver import Jobserver
 
 _RUNNER = Path(__file__).with_name("step.bash")
 _ARCHIVE = re.compile(r"\.(tar(\.\w+)?|tgz|tbz2?|txz)$")
-
-#: Where a step may see its folder: the first that exists and hides nothing which the step needs.
-_PLACES = ("/mnt", "/srv", "/media", "/opt")
 
 # Root of a first user namespace only to mount; the build itself is an ordinary user of a second one, so that not even
 # a real root can write into the read-only files of the store that have a second name in $tools.
@@ -104,7 +102,7 @@ def build_step(
             began = time.monotonic()
             discard(work, trash)
             log.parent.mkdir(parents=True, exist_ok=True)
-            place = _place(config)
+            place = place_of_steps(config)
             try:
                 linked = _fill(config, work, recipe, dependencies)
                 before = {path: _state(path) for path in linked}
@@ -187,15 +185,6 @@ def _environment(config: Config, recipe: Recipe, place: str, work: Path, jobserv
         MAKEFLAGS=jobserver.makeflags(f"{place}/jobs/fifo") if jobserver and ours else f"-j{config.jobs}",
         **compilers,
     )
-
-
-def _place(config: Config) -> str:
-    needed = [config.store, config.sources, Path(sys.prefix), Path(sys.base_prefix)]
-    for place in map(Path, _PLACES):
-        if place.is_dir() and not any(path.is_relative_to(place) for path in needed):
-            return str(place)
-    places = ", ".join(_PLACES)
-    raise BuildError("no folder to mount a build at", hint=f"one of {places} must exist, and not hold the store")
 
 
 def _run(

@@ -29,7 +29,7 @@ def check_host(config: Config, *, checks: dict[str, Callable[[Host], Check]] | N
     Returns
     -------
     Table
-        One row a check; it looks the same on every host that is ready.
+        One row a check; it looks the same on every host that is ready and has nothing special about it.
 
     Raises
     ------
@@ -45,7 +45,8 @@ def check_host(config: Config, *, checks: dict[str, Callable[[Host], Check]] | N
             lines.append(f"  {name}: {check.problem}")
             lines += [f"      {command}" for command in check.mend.splitlines()]
         raise HostError("\n".join(lines), hint="run the indented commands from top to bottom, then check again")
-    return Table(("what builds need", "found"), tuple((name, "ok") for name, _ in found))
+    notes = " ".join(check.note for _, check in found if check.note)
+    return Table(("what builds need", "found"), tuple((name, "ok") for name, _ in found), note=notes)
 
 
 def open_path(config: Config) -> list[Path]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..building.package_file import package_name
 from ..config import Config
 from ..errors import BuildError, RecipeError
 from ..recipes.recipe import Recipe
@@ -84,13 +86,12 @@ def check(config: Config, found: Digests) -> None:
     RecipeError
         The record cannot be read.
     """
-    different = changes(recorded_digests(config), found)
+    recorded = recorded_digests(config)
+    different = changes(recorded, found)
     if different:
         raise BuildError(
             "\n".join([f"not as in {_FILE}:", *(f"  {line}" for line in different)]),
-            hint="after a change of yours: python -m mere_helpers digests --update; without one (see git status): "
-            "python -m mere_helpers rebuild FILE tells whether this machine gets these bytes each time; "
-            "please report it with both files' .BUILDINFO",
+            hint=_hint(config, [name for name, _ in sorted(found.packages.items() - recorded.packages.items())]),
         )
 
 
@@ -102,3 +103,20 @@ def update(config: Config, found: Digests) -> list[str]:
         different = changes(Digests({}, {}), found)
     write_sums(config, _FILE, _HEAD, {"sources": found.sources, "packages": found.packages})
     return different
+
+
+def _hint(config: Config, files: Sequence[str]) -> str:
+    """What to do about packages that are not as recorded; nothing of it needs a repository, or a sum of somebody's."""
+    update = "after a change of yours (see git status): python -m mere_helpers digests --update"
+    if not files:
+        return update
+    names = " ".join(map(package_name, files))
+    entries = shlex.quote(str(config.store / "entries"))
+    return "\n".join(
+        [
+            update,
+            f"without one: python -m mere_helpers vary {names}   # does this machine get these bytes each time?",
+            "and please report what it says, with the .BUILDINFO of each package: "
+            f"find {entries} -name {files[0]} -exec tar --zstd -xOf {{}} .BUILDINFO ';'",
+        ]
+    )

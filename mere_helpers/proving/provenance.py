@@ -22,7 +22,7 @@ from ..building.package_file import package_info
 from ..config import EPOCH
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry
-from .reproduce import Origin, origin
+from .origin import Origin, origin
 
 #: The names of the two documents in a repository.
 SBOM, STATEMENTS = "mere.cdx.json", "mere.intoto.jsonl"
@@ -124,6 +124,22 @@ def statements(packages: Sequence[Published], settings: Path) -> bytes:
         recipes.setdefault(package.recipe.name, []).append(package)
     lines = [json.dumps(_statement(made, files, settings), sort_keys=True) for _, made in sorted(recipes.items())]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def material(file: Path, name: str) -> str | None:
+    """The sha256 of something that a package was made from, by the statements beside it; None if they do not tell.
+
+    Nobody looks here whether they are signed.
+    """
+    try:
+        statements = [json.loads(line) for line in file.with_name(STATEMENTS).read_text().splitlines()]
+        for statement in statements:
+            if file.name in (subject["name"] for subject in statement["subject"]):
+                materials = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+                return {item["name"]: str(item["digest"]["sha256"]) for item in materials}.get(name)
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    return None
 
 
 def _component(package: Published) -> Any:

@@ -5,56 +5,25 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..building.comparison import NOT_IN_PAYLOAD, differences
 from ..building.jobserver import Jobserver
 from ..building.package import build_package
-from ..building.package_file import SUFFIX, build_info
+from ..building.package_file import SUFFIX
 from ..config import Config
 from ..containers.layers import compose
 from ..errors import BuildError
 from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
+from .origin import Origin, origin
+from .provenance import STATEMENTS, material
 
 
-@dataclass(frozen=True)
-class Origin:
-    """How a package came to be, by its own ``.BUILDINFO``.
-
-    Attributes
-    ----------
-    recipe : str
-        Its name, such as ``gcc``.
-    recipe_sha256 : str
-        Of the PKGBUILD.
-    installed : tuple of str
-        The packages in the container, each as NAME-VERSION-RELEASE-ARCHITECTURE.
-    """
-
-    recipe: str
-    recipe_sha256: str
-    installed: tuple[str, ...]
-
-
-def origin(file: Path) -> Origin:
-    """Read where a package comes from.
-
-    Raises
-    ------
-    BuildError
-        It is not a package, or it does not say.
-    """
-    info = build_info(file)
-    try:
-        return Origin(info["pkgbase"][0], info["pkgbuild_sha256sum"][0], tuple(sorted(info["installed"])))
-    except KeyError as error:
-        raise BuildError(f"{file.name} does not say how it was built: its .BUILDINFO has no {error}") from None
-
-
-def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Mapping[str, str]) -> list[str]:
-    """Build a package again, in a container with the very packages that it was built with.
+def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Mapping[str, str]) -> dict[str, str]:
+    """Build a package again, in a container with the packages that it was built with.
 
     Parameters
     ----------
@@ -67,13 +36,14 @@ def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Map
     pacman : Path
         Installs them into layers.
     sums : mapping of str to str
-        The sha256 that the packages in the folder should have, by file name; a package without one is refused.
+        The sha256 that the packages in the folder should have, by file name; a package without one is refused. Of
+        `file`, which may be one of those that it is built with, none is asked: building it again is to tell.
 
     Returns
     -------
-    list of str
-        The names of the package files that the recipe makes and that lie in the folder, `file` among them: each is
-        equal in every byte to what was built now.
+    dict of str to str
+        The sha256, by file name, of the packages that the recipe makes and that lie in the folder, `file` among them:
+        each is equal in every byte to what was built now.
 
     Raises
     ------
@@ -92,7 +62,8 @@ def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Map
         )
     needed = {name.rsplit("-", 3)[0]: file.parent / f"{name}{SUFFIX}" for name in about.installed}
     for path in needed.values():
-        _verify(path, sums)
+        if path != file:
+            _verify(path, sums)
     order = plan.stack(needed)
     if set(order) != set(needed):
         odd = ", ".join(sorted(set(order) ^ set(needed)))
@@ -101,13 +72,13 @@ def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Map
     place = replace(config, store=config.work / "again")
     layers = compose(config, [needed[name] for name in order], [], pacman)
     entry = _build(place, plan, f"packages/{about.recipe}", layers, about)
-    equal = _compare(file, entry, place.work / "given")
+    equal = _compare(place, file, entry)
     Store(place).remove(entry)
     return equal
 
 
-def _compare(file: Path, entry: Entry, room: Path) -> list[str]:
-    """The packages in the folder of `file` that equal those in `entry`, all or an error; `room` is for copies."""
+def _compare(config: Config, file: Path, entry: Entry) -> dict[str, str]:
+    """The packages in the folder of `file` that equal those in `entry`: all, or an error."""
     if file.name not in entry.outputs:
         raise BuildError(
             f"the recipe makes {', '.join(sorted(entry.outputs))}, and not {file.name}",
@@ -116,12 +87,24 @@ def _compare(file: Path, entry: Entry, room: Path) -> list[str]:
     made = [name for name in sorted(entry.outputs) if (file.parent / name).is_file()]
     unequal = [name for name in made if (file.parent / name).read_bytes() != (entry.tree / name).read_bytes()]
     if not unequal:
-        return made
-    room.mkdir(parents=True, exist_ok=True)
-    for name in made:
-        shutil.copy(file.parent / name, room)
-    lines = differences(room, entry.tree) or [NOT_IN_PAYLOAD]
-    raise BuildError("\n".join([f"{', '.join(unequal)} cannot be reproduced:", *lines]), log=entry.log)
+        return {name: entry.outputs[name].sha256 for name in made}
+    with TemporaryDirectory(dir=config.work) as room:
+        for name in made:
+            shutil.copy(file.parent / name, room)
+        lines = differences(Path(room), entry.tree) or [NOT_IN_PAYLOAD]
+    lines.insert(0, f"{', '.join(unequal)} cannot be reproduced:")
+    raise BuildError("\n".join(lines), hint=_settings(config, file), log=entry.log)
+
+
+def _settings(config: Config, file: Path) -> str:
+    """What makepkg's settings, which no package names, may have to do with a difference."""
+    settings = "recipes/makepkg.conf"
+    then = material(file, settings)
+    if then is None:
+        return f"perhaps it was made with another {settings}; beside it is no {STATEMENTS} that tells"
+    if then != hashlib.sha256((config.checkout / settings).read_bytes()).hexdigest():
+        return f"it was made with another {settings}, with sha256 {then}; see git log --oneline {settings}"
+    return ""
 
 
 def _verify(path: Path, sums: Mapping[str, str]) -> None:

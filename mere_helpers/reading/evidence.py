@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from ..building.builders import BUILDERS, Build, Builder, package_file
-from ..building.comparison import payload_digest
+from ..building.comparison import differences, payload_digest
 from ..building.jobserver import Jobserver
 from ..building.timeline import Event
 from ..config import load_config
@@ -55,6 +56,11 @@ def verdict() -> Table:
     """Every package as the temporary tools have built it, beside the same package as the system has built it: equal?
 
     The rebuild itself stops with an error at the first package that differs; this reads all of them once more.
+
+    Raises
+    ------
+    BuildError
+        Two payloads differ; the message names the members.
     """
     config = load_config()
     graph = Plan.from_recipes(config)
@@ -75,10 +81,10 @@ def verdict() -> Table:
     )
     equal = sum(one == other for one, other in zip(first, second, strict=True))
     columns = ("package", "payload, round 1", "payload, round 2", "", "published package")
-    table = Table(columns, rows, note=f"{equal} of {len(rows)} payloads are equal, bit for bit.")
+    note = f"{equal} of {len(rows)} payloads are equal, bit for bit."
     if equal < len(rows):
-        raise BuildError(str(table))
-    return table
+        raise _unequal(note, [(entries[str(graph.reference(id))], entries[id]) for id in ids])
+    return Table(columns, rows, note=note)
 
 
 def digests() -> Text:
@@ -136,6 +142,16 @@ def _watched(build: Build, builder: Builder) -> Entry:
             raise
         watch(Event("built", build.id, time.monotonic() - began, 1, 1, 0.0))
     return entry
+
+
+def _unequal(what: str, pairs: Iterable[tuple[Entry, Entry]]) -> BuildError:
+    lines, folders = [what], []
+    for pair in pairs:
+        if found := differences(*(entry.tree for entry in pair)):
+            lines += found
+            folders += [str(entry.path) for entry in pair]
+    # They were equal when they were built.
+    return BuildError("\n".join(lines), hint=f"rm -rf {' '.join(folders)}   # these are built again, and compared")
 
 
 def _shown(proved: str | None, published: str) -> str:
