@@ -88,6 +88,13 @@ class TestChapter:
         said = {node.id for node in nodes if isinstance(node, ast.Name)}
         assert imported == imported & said
 
+    def test_long_lists_are_folded(self, path: Path) -> None:
+        for cell in _code(path):
+            lines = sum(output.get("data", {}).get("text/plain", "").count("\n") for output in cell.outputs)
+            # Two tables are what their chapters are about.
+            if lines > 35 and cell.source not in ("verdict()", "proofs()"):
+                assert "hide-output" in cell.metadata.get("tags", ()), cell.id
+
     def test_cells_are_short(self, path: Path) -> None:
         lengths = [len(cell.source.splitlines()) for cell in _code(path)]
         assert max(lengths) <= 15

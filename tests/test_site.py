@@ -114,8 +114,9 @@ def test_search_finds_a_word(window: Any, address: str) -> None:
     [
         ("notebooks/06-containers", ".admonition.dropdown", ".admonition-title"),
         ("notebooks/02-sources", "details.hide", "summary"),
+        ("notebooks/14-musl-and-glibc", "details.hide.above-input", "summary"),
     ],
-    ids=["an answer", "an output"],
+    ids=["an answer", "an output", "a program"],
 )
 def test_what_is_folded_can_be_opened(window: Any, address: str, name: str, folded: str, handle: str) -> None:
     window.goto(f"{address}{name}.html", wait_until="load")
