@@ -270,12 +270,14 @@ def test_links_that_a_build_made_are_not_followed(room: Config, busybox: Path) -
             container.keep("/out/folder", room.store / "kept")
 
 
-def test_kept_folder_is_ours(room: Config, busybox: Path) -> None:
+@pytest.mark.parametrize("mode", [755, 700])
+def test_kept_folder_is_ours(room: Config, busybox: Path, mode: int) -> None:
     kept = room.store / "failed/kept"
     for text in ("one", "two"):
         with Container(room, [busybox], folders=["/build"]) as container:
             script = (
-                f"mkdir -m 500 /build/a; echo {text} > /build/a/b; chmod 4755 /build/a/b; ln -s /etc/shadow /build/c"
+                f"mkdir -m 500 /build/a; echo {text} > /build/a/b; chmod 4755 /build/a/b; ln -s /etc/shadow /build/c;"
+                f"chmod {mode} /build"
             )
             container.run(["/bin/sh", "-c", script])
             container.keep("/build", kept)

@@ -21,7 +21,7 @@ from .claim import claim, lxc_environment, release
 from .idmap import CHECK, IdRange, as_mapped_root, id_range
 from .limits import Limits
 from .running import follow
-from .untrusted import open_file, open_folder
+from .untrusted import check_folder, open_file, open_folder
 
 __all__ = ["Bind", "Container", "IdRange", "Result", "as_mapped_root", "id_range"]
 
@@ -254,7 +254,7 @@ class Container:
         ContainerError
             The folder is not there, or a link is on the way.
         """
-        os.close(open_folder(self.upper, path))
+        check_folder(self.upper, path)
         target.parent.mkdir(parents=True, exist_ok=True)
         # chown follows no link and takes set-user-id bits away.
         script = 'rm -rf "$2" && chown -hR 65536:65536 "$1" && chmod -R u+rwX,go-w "$1" && mv "$1" "$2"'

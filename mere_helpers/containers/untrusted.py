@@ -39,6 +39,20 @@ def open_file(root: Path, path: str) -> int:
     return file
 
 
+def check_folder(root: Path, path: str) -> None:
+    """Raise as `open_file` if there is no folder under this path; what is in it may be closed to us."""
+    folder, _, name = path.strip("/").rpartition("/")
+    above = open_folder(root, folder)
+    try:
+        status = os.stat(name, dir_fd=above, follow_symlinks=False)
+    except OSError as error:
+        raise ContainerError(f"cannot read {path} of the container: {error.strerror}") from error
+    finally:
+        os.close(above)
+    if not stat.S_ISDIR(status.st_mode):
+        raise ContainerError(f"cannot read {path} of the container: not a folder")
+
+
 def open_folder(root: Path, path: str) -> int:
     """Open a folder; as `open_file`."""
     here = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
