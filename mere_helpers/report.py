@@ -57,7 +57,8 @@ class Table:
 
     def _repr_html_(self) -> str:
         rights = self._right_aligned()
-        lines = ["<table>"]
+        # The class keeps JupyterLab from taking what stands between two dollar signs for mathematics.
+        lines = ['<table class="tex2jax_ignore">']
         if self.title:
             lines.append(f"<caption>{escape(self.title)}</caption>")
         lines.append(f"<thead>{_html_row('th', self.columns, rights)}</thead>")
@@ -96,18 +97,19 @@ class Text:
         return self.text
 
     def _repr_html_(self) -> str:
+        # Imported late: this is a matter of the notebook; the pages of the book have a style sheet of their own.
+        from .watching.live import front_end
+
+        # JupyterLab breaks lines of a `pre` in the middle of a word. What is committed is the same everywhere.
+        unbroken = "white-space: pre; overflow-x: auto" if front_end() else ""
         if not self.language:
-            return f"<pre>{escape(self.text)}</pre>"
+            style = f' style="{unbroken}"' if unbroken else ""
+            return f"<pre{style}>{escape(self.text)}</pre>"
         # Imported late: the command line shows plain text and should not pay for it.
         from pygments import highlight
         from pygments.formatters import HtmlFormatter
         from pygments.lexers import get_lexer_by_name
 
-        # Likewise, and because this is a matter of the notebook: the pages of the book have a style sheet of their own.
-        from .watching.live import front_end
-
-        # JupyterLab breaks lines of a `pre` in the middle of a word. What is committed is the same everywhere.
-        unbroken = "white-space: pre; overflow-x: auto" if front_end() else ""
         # Styles inside the elements, because no front end is sure to have the style sheet.
         formatter = HtmlFormatter(noclasses=True, nobackground=True, prestyles=unbroken)
         return str(highlight(self.text, get_lexer_by_name(self.language), formatter))

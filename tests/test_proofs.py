@@ -23,7 +23,7 @@ def _file(name: str) -> str:
 
 @pytest.fixture(autouse=True)
 def entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Every recipe is built already, into one package whose sum is made of its name."""
+    """Every source is there, and every recipe is built, into one package whose sum is made of its name."""
 
     def built(config: Config, graph: object, ids: Iterable[str]) -> dict[str, Entry]:
         names = {id: id.partition("/")[2] for id in ids}
@@ -37,6 +37,7 @@ def entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return {id: Entry(id, id, tmp_path, meta) for id, meta in metas.items()}
 
     monkeypatch.setattr(proofs, "built", built)
+    monkeypatch.setattr(proofs, "fetched", lambda config, recipes: None)
 
 
 def test_what_is_equal_elsewhere_is_recorded_and_what_is_not_is_dropped(

@@ -109,6 +109,16 @@ def test_it_is_known_beforehand_what_substitutes_will_spare(config: Config, tmp_
     assert offered(config, ["packages/hello"]) == set()
 
 
+def test_what_substitutes_spare_is_not_in_the_estimate(config: Config, tmp_path: Path) -> None:
+    built = run(config, ["packages/hello"], builders=Builders())
+    packed = str(tmp_path / "packed")
+    key = export(config, built.values(), Path(packed))
+    taker = replace(config, store=tmp_path / "taker", substitutes=packed, substitutes_key=key)
+    events: list[Event] = []
+    run(taker, ["packages/hello"], builders={}, watch=events.append)
+    assert max(event.left_s for event in events) <= len(built)
+
+
 def test_independent_builds_run_side_by_side(config: Config) -> None:
     builders = Builders(0.2)
     run(config, ["packages/zlib", "packages/make"], builders=builders)

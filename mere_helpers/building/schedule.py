@@ -182,8 +182,8 @@ class _Run:
     # Only who builds something needs to know what it costs, and mostly all is there.
     @cached_property
     def costs(self) -> dict[str, float]:
-        """Seconds of processor time by id, from earlier runs."""
-        return costs(self.store, self.wanted)
+        """Seconds of processor time by id, from earlier runs; next to none where there is a substitute."""
+        return costs(self.store, self.wanted) | dict.fromkeys(offered(self.config, self.wanted, plan=self.plan), 1.0)
 
     @cached_property
     def urgency(self) -> dict[str, float]:

@@ -22,7 +22,7 @@ from ..report import Table, Text
 from ..storage.store import Entry, Store
 from ..watching import live
 from . import wanted
-from .wanted import built, ids_of
+from .wanted import built, fetched, ids_of
 
 __all__ = ["compare", "digests", "proofs", "provenance", "verdict"]
 
@@ -38,6 +38,8 @@ def compare(name: str) -> Table:
     aside = Store(replace(config, store=config.work / "again"))
     if earlier := aside.find(first.key):
         aside.remove(earlier)
+    # Whoever took a substitute has no sources yet.
+    fetched(config, [graph.recipes[id]])
     needed = {dependency: entries[dependency] for dependency in graph.dependencies(id)}
     recipe = graph.recipes[id]
     with Jobserver(config.work / "jobs", config.jobs - 1) as jobserver:

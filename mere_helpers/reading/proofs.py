@@ -24,7 +24,7 @@ from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import load_recipe
 from ..report import Table, Text
 from . import evidence
-from .wanted import built, ids_of, published_digests
+from .wanted import built, fetched, ids_of, published_digests
 
 
 def digests(config: Config, *, renew: bool = False) -> Text:
@@ -97,6 +97,7 @@ def elsewhere(config: Config, names: Sequence[str]) -> Table:
     recipes = dict.fromkeys(load_recipe(config, name).name for name in names)
     ids = [f"{ROUNDS[1]}/{name}" for name in recipes] or ids_of(graph, [ROUNDS[1]])
     entries = built(config, graph, ids)
+    fetched(config, [graph.recipes[id] for id in ids])
     recorded = recorded_digests(config).packages
     equal: list[str] = []
     wrong: list[str] = []

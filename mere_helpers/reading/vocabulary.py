@@ -12,8 +12,7 @@ from ..building.package_file import package_contents, package_info
 from ..building.repository import tamper as spoil
 from ..config import Config, load_config
 from ..drawing.recorded import recorded_run
-from ..errors import MereError, SourceError
-from ..fetching import source
+from ..errors import MereError
 from ..machine import host
 from ..recipes.plan import Plan
 from ..recipes.recipe import Recipe
@@ -22,7 +21,7 @@ from ..storage.store import Entry
 from ..watching import live
 from . import desk, wanted
 from .book import chapter_path, needs, taken
-from .wanted import built, ids_of, recipes_of
+from .wanted import built, fetched, ids_of, recipes_of
 
 __all__ = [
     "build",
@@ -47,7 +46,7 @@ def check_host() -> Table:
 def fetch(*names: str) -> Table:
     """Bring the sources of these recipes, of all by default, into the cache, and verify each file."""
     config = load_config()
-    return _fetch(config, recipes_of(config, names))
+    return fetched(config, recipes_of(config, names))
 
 
 def ready(chapter: str, *, build: bool = False) -> Text:
@@ -58,8 +57,8 @@ def ready(chapter: str, *, build: bool = False) -> Text:
     chapter : str
         How its name begins, such as ``08``.
     build : bool, optional
-        Build what is missing. Where nobody looks on, as in a run of the whole book, that is done in any case.
-        Source files that are missing are always fetched.
+        Get what is missing: the substitute where there is one, else the sources, to build it. Where nobody looks on, as
+        in a run of the whole book, that is done in any case.
     """
     config = load_config()
     graph = Plan.from_recipes(config)
@@ -193,17 +192,10 @@ def expect_error(word: Callable, *arguments: object, **options: object) -> Text:
 
 
 def fetch_missing(config: Config, graph: Plan, ids: Sequence[str]) -> None:
-    """Fetch what the missing ones among these builds, and among all that they need, are made from."""
-    present = schedule.found(config, ids, plan=graph)
-    missing = [id for id in graph.closure(ids) if id not in present]
-    if not missing:
-        return
-    try:
-        _fetch(config, [graph.recipes[id] for id in missing])
-    except SourceError:
-        # Someone else may have built it already; a build that lacks a source all the same says so.
-        if not config.substitutes:
-            raise
+    """Fetch what those among these builds, and among all that they need, are made from which have to be built."""
+    present = {*schedule.found(config, ids, plan=graph), *schedule.offered(config, ids, plan=graph)}
+    if missing := [id for id in graph.closure(ids) if id not in present]:
+        fetched(config, [graph.recipes[id] for id in missing])
 
 
 def _effort(config: Config, graph: Plan, ids: Sequence[str]) -> str:
@@ -211,16 +203,11 @@ def _effort(config: Config, graph: Plan, ids: Sequence[str]) -> str:
     offered = schedule.offered(config, ids, plan=graph)
     rest = [id for id in ids if id not in offered]
     if not rest:
-        return "there are substitutes for all of them"
+        return "there are substitutes for all of them, and nothing has to be built"
     minutes = f"takes about {recorded_run(config).cpu_s(rest) / 60:.0f} minutes of processor time"
     if len(rest) == len(ids):
         return f"building {minutes}"
     return f"there are substitutes for {len(ids) - len(rest)} of them; building the others {minutes}"
-
-
-def _fetch(config: Config, recipes: Sequence[Recipe]) -> Table:
-    with live.fetching() as progress:
-        return source.fetch(config, recipes, progress)
 
 
 def _step_row(recipe: Recipe, entry: Entry) -> tuple[str, str, str, str]:

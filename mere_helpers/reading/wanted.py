@@ -13,11 +13,12 @@ from ..building.repository import TOOLS, Repository, install, publish
 from ..config import Config
 from ..containers.container import Bind
 from ..containers.layers import compose
-from ..fetching.source import source_path
+from ..fetching.source import fetch, source_path
 from ..proving.digests import Digests, digests_of
 from ..proving.provenance import documents, published_packages
 from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import Recipe, load_recipe, load_recipes
+from ..report import Table
 from ..storage.store import Entry, Store
 from ..watching import live
 
@@ -121,12 +122,16 @@ def installed(config: Config) -> tuple[Repository, Path]:
 
 
 def sizes(config: Config) -> Sizes:
-    """What is fetched, packed and installed for each recipe whose packages are published; what is missing is built."""
+    """What is fetched, packed and installed for each recipe whose packages are published; what is missing is got."""
     graph = Plan.from_recipes(config)
+    entries = published_entries(config)
+    recipes = [graph.recipes[entry.id] for entry in entries]
+    # Whoever took substitutes has no sources yet.
+    if lacking := [r for r in recipes if not all(source_path(config, source).is_file() for source in r.sources)]:
+        fetched(config, lacking)
     sources, packed, taken = {}, {}, {}
     files: dict[str, int] = {}
-    for entry in published_entries(config):
-        recipe = graph.recipes[entry.id]
+    for entry, recipe in zip(entries, recipes, strict=True):
         own = {source.sha256: source_path(config, source).stat().st_size for source in recipe.sources}
         files |= own
         sources[recipe.name] = sum(own.values())
@@ -158,3 +163,9 @@ def built(config: Config, graph: Plan, ids: Iterable[str]) -> dict[str, Entry]:
     """The results of these ids and of all they need; what is missing is built, and shown while it is."""
     with live.watching(config) as watch:
         return schedule.run(config, ids, watch=watch, plan=graph)
+
+
+def fetched(config: Config, recipes: Sequence[Recipe]) -> Table:
+    """Bring the sources of these recipes into the cache; each file is verified, and what comes is shown meanwhile."""
+    with live.fetching() as progress:
+        return fetch(config, recipes, progress)
