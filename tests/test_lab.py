@@ -347,12 +347,20 @@ def test_a_build_is_followed_and_cancelled(page: Any, small: Config) -> None:
     _run(page, "after").get_by_text("42").wait_for()
 
 
+def test_the_whole_checkout_can_be_opened() -> None:
+    settings = json.loads((CHECKOUT / ".venv/etc/jupyter/jupyter_server_config.json").read_text())
+    assert Path(settings["ServerApp"]["root_dir"]).samefile(CHECKOUT)
+
+
 def test_a_saved_notebook_keeps_no_state(page: Any, notebook: Path) -> None:
     page.keyboard.press("Control+s")
     _until(lambda: "6 * 7" in notebook.read_text() and '"42"' in notebook.read_text())
     saved = nbformat.read(notebook, as_version=4)
     assert "widgets" not in saved.metadata
     assert "widget-state" not in notebook.read_text()
+    # A panel is gone with its build.
+    (build,) = [cell for cell in saved.cells if cell.id == "build"]
+    assert "widget-view" not in str(build.outputs)
     # Nothing of what was chosen is in it, and once it is normalised not even that there were widgets.
     assert "packages/hello" not in notebook.read_text() and "two in a box" not in notebook.read_text()
     assert "widget" not in nbformat.writes(normalise(saved))

@@ -124,8 +124,15 @@ make_environment() {
     say 'ready: make bootstrap, or .venv/bin/jupyter lab notebooks/01-host.ipynb'
 }
 
+# JupyterLab would otherwise see no more than the folder of the notebook that it is started with: neither recipes nor pages.
+configure_jupyter() {
+    mkdir -p .venv/etc/jupyter
+    printf '{"ServerApp": {"root_dir": "%s"}}\n' "$PWD" > .venv/etc/jupyter/jupyter_server_config.json
+}
+
 install_packages "$@"
 give_id_range /etc/subuid
 give_id_range /etc/subgid
 make_environment
+configure_jupyter
 .venv/bin/python -m mere_helpers open

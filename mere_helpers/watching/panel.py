@@ -44,23 +44,26 @@ class _Panel:
         self.cancel.on_click(self._stop)
         self.hint = ipywidgets.HTML(_HOW_TO_STOP)
         self.controls: Any = ipywidgets.VBox([self.cancel])
+        self._place: Any = None
         self._ticker = threading.Thread(target=self._tick, daemon=True)
 
     def show(self, parts: Sequence[Any]) -> None:
         """Put the panel below the cell, and keep it up to date from now on."""
         self._offer()
-        # No words for a notebook that is opened again: all is long over then.
-        display(Shown(ipywidgets.VBox([*parts]), Text("")))
+        self._place = display(Shown(ipywidgets.VBox([*parts]), Text("")), display_id=True)
         self._ticker.start()
 
     def close(self) -> None:
-        """The cell is over: nothing can be pressed any more."""
+        """The cell is over: the panel goes, and nothing can be pressed any more."""
         with self.lock:
             self.over.set()
         if self._ticker.is_alive():
             self._ticker.join()
         self.controls.layout.display = self.hint.layout.display = "none"
         self.draw()
+        if self._place:
+            # A notebook that is opened again would look for the widget in vain, and say so; and all is over then.
+            self._place.update({"text/plain": ""}, raw=True)
 
     def draw(self) -> None:
         """Show what has changed."""
