@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from mere_helpers import commands, userland, uses, whose
 from mere_helpers.config import Config, load_config
 from mere_helpers.errors import MereError
 from mere_helpers.reading import instead as words
+
+from .rooms import CHECKOUT
 
 HAS = frozenset({"sed", "tar", "find", "xargs", "grep", "install", "logger", "vi"})
 
@@ -70,3 +74,21 @@ def test_uses_are_read_from_the_functions_of_recipes(
     assert "the recipes call none" in uses().note
     add_package("other", more="build() {\n    csplit x\n}\n")
     assert "the recipes call csplit" in uses().note
+
+
+def test_the_summary_in_the_chapter_has_all_packages_and_stands_in_for_what_they_lack() -> None:
+    (path,) = (CHECKOUT / "notebooks").glob("13-*.ipynb")
+    cells = nbformat.read(path, as_version=4).cells
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    rows = re.findall(
+        r"^\| ([\w-]+) \| (.+) \| (.+) \|$", prose.partition("| package | what it did here")[2], re.MULTILINE
+    )
+    assert [package for package, _, _ in rows] == list(words.SUBJECTS)
+    printed = "\n".join(
+        output.data["text/plain"] for cell in cells if "commands(" in cell.source for output in cell.get("outputs", ())
+    )
+    lacks = dict(re.findall(r"^([\w-]+)\n(?:  has .+\n(?: {8}.+\n)*)?  lacks (.+(?:\n {8}.+)*)", printed, re.MULTILINE))
+    stood_in_for = [(package, name) for package, _, what in rows for name in re.findall(r"for `(\w+)`", what)]
+    assert len(stood_in_for) > 6
+    for package, name in stood_in_for:
+        assert name in lacks[package].split(), package
