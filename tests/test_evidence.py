@@ -37,7 +37,7 @@ def test_a_second_build_is_told_of(build: Any, capsys: pytest.CaptureFixture[str
 def test_a_second_build_has_a_panel_and_ends_before_its_cell(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     displayed: list[Any] = []
     monkeypatch.setattr(live, "front_end", lambda: True)
-    monkeypatch.setattr(panel, "display", displayed.append)
+    monkeypatch.setattr(panel, "display", lambda widget, *, display_id: displayed.append(widget))
     ended = threading.Event()
 
     def wait_for_the_end(build: Any) -> Any:
