@@ -16,6 +16,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from nbformat.sign import NotebookNotary
 
 from mere_helpers.building.schedule import found
 from mere_helpers.config import Config
@@ -350,6 +351,12 @@ def test_a_build_is_followed_and_cancelled(page: Any, small: Config) -> None:
 def test_the_whole_checkout_can_be_opened() -> None:
     settings = json.loads((CHECKOUT / ".venv/etc/jupyter/jupyter_server_config.json").read_text())
     assert Path(settings["ServerApp"]["root_dir"]).samefile(CHECKOUT)
+
+
+def test_the_pictures_of_the_chapters_are_shown_before_they_are_run() -> None:
+    notary = NotebookNotary()
+    for path in sorted((CHECKOUT / "notebooks").glob("*.ipynb")):
+        assert notary.check_signature(nbformat.read(path, as_version=4)), f"{path.name} is not trusted: make setup"
 
 
 def test_a_saved_notebook_keeps_no_state(page: Any, notebook: Path) -> None:
