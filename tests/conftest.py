@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mere_helpers.config import Config
+
+# A script that starts us in the background lets us ignore Ctrl-C, and all that we start; many tests are about it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _STEP = """\
 sources_of=({sources_of})
