@@ -17,7 +17,6 @@ from ..config import Config
 from ..errors import BuildError, MereError, StoreError
 from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
-from ..storage.substitutes import Substitutes
 from .builders import BUILDERS, Build, Builder
 from .jobserver import Jobserver, remove_stale
 from .timeline import Event, Watch, costs, estimate
@@ -99,7 +98,7 @@ def found(config: Config, ids: Iterable[str], *, plan: Plan | None = None) -> di
     return entries
 
 
-def offered(config: Config, ids: Iterable[str], *, plan: Plan | None = None) -> set[str]:
+def offered(config: Config, ids: Iterable[str], *, plan: Plan | None = None, store: Store | None = None) -> set[str]:
     """What of these ids, and of all they need, is not in the store, but is among the substitutes; nothing is taken.
 
     Raises
@@ -110,17 +109,16 @@ def offered(config: Config, ids: Iterable[str], *, plan: Plan | None = None) -> 
     if config.substitutes is None:
         return set()
     plan = plan or Plan.from_recipes(config)
-    store, substitutes = Store(config), Substitutes(config)
+    store = store or Store(config)
     digests: dict[str, str] = {}
     ours: set[str] = set()
     for id in plan.closure(ids):
-        needed = {other: digests[other] for other in plan.dependencies(id) if other in digests}
-        if len(needed) == len(plan.dependencies(id)):
-            key = plan.key(id, needed)
+        if digests.keys() >= set(plan.dependencies(id)):
+            key = plan.key(id, digests)
             if entry := store.find(key):
                 ours.add(id)
                 digests[id] = entry.output_digest
-            elif digest := substitutes.output_digest(key):
+            elif digest := store.offered(key):
                 digests[id] = digest
     return digests.keys() - ours
 
@@ -183,7 +181,8 @@ class _Run:
     @cached_property
     def costs(self) -> dict[str, float]:
         """Seconds of processor time by id, from earlier runs; next to none where there is a substitute."""
-        return costs(self.store, self.wanted) | dict.fromkeys(offered(self.config, self.wanted, plan=self.plan), 1.0)
+        taken = offered(self.config, self.wanted, plan=self.plan, store=self.store)
+        return costs(self.store, self.wanted) | dict.fromkeys(taken, 1.0)
 
     @cached_property
     def urgency(self) -> dict[str, float]:

@@ -194,6 +194,10 @@ class Store:
             self.remember(entry)
         return entry
 
+    def offered(self, key: str) -> str | None:
+        """The output digest of the entry that `take` would bring; None if there is none. Raises as `take`."""
+        return self._substitutes.output_digest(key) if self._substitutes else None
+
     def verify(self, entry: Entry) -> None:
         """Read every output again.
 
