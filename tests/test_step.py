@@ -178,6 +178,39 @@ def test_step_that_changes_the_store_is_caught(step: Callable[..., Entry], store
     assert store.find(one.key) is None
 
 
+def test_clean_up_of_an_earlier_chapter_leaves_the_tools_of_a_running_step_alone(
+    step: Callable[..., Entry], store: Store, config: Config, tmp_path: Path
+) -> None:
+    # A busy machine: `rm` is slow, so the kernel of the chapter before has ended and its clean-up has not.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/rm").write_text("#!/bin/sh\nsleep 3\nexec /bin/rm \"$@\"\n")
+    (tmp_path / "bin/rm").chmod(0o755)
+    one = step('build() { :; }; package() { echo 1 > "$pkgdir/one"; }', name="one")
+    script = f"""
+from pathlib import Path
+from mere_helpers.config import Config
+from mere_helpers.recipes.recipe import Recipe
+from mere_helpers.building.step import build_step
+from mere_helpers.storage.store import Store
+folder = Path({str(config.checkout)!r})
+config = Config(folder, folder / "store", folder / "store" / "sources")
+store = Store(config)
+path = folder / "before.sh"
+path.write_text("build() {{ :; }}; package() {{ :; }}")
+recipe = Recipe("cross", "before", path, "", (), "", "", (), {{}}, (), (), (path,))
+build_step(config, store, recipe, {{"cross/one": store.find({one.key!r})}}, None, key="b" * 64)
+"""
+    environment = os.environ | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+    # The next chapter's kernel starts while the next step is at work with the same tools.
+    cleaning = threading.Timer(0.5, Store(config).clean)
+    cleaning.start()
+    step("build() { sleep 1.5; }; package() { :; }", tools={"cross/one": one})
+    cleaning.join()
+    assert store.find(one.key) == one
+    store.verify(one)
+
+
 def _processes(marker: str) -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):

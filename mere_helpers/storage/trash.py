@@ -42,8 +42,10 @@ def empty_trash(trash: Path) -> None:
                 path.rename(aside)
                 ours.append(aside)
     if ours:
-        # Folders may be read-only, which rm does not get over.
-        command = ["nice", "sh", "-c", 'chmod -R u+rwX "$@"; rm -rf "$@"', "sh", *map(str, ours)]
+        # Directories may be read-only, which rm does not get over. Files are never touched: to remove a name, its
+        # directory is all that has to be writable, and a file may have another name that somebody still needs.
+        script = 'find "$@" -type d ! -perm -700 -exec chmod u+rwx {} \\;; rm -rf "$@"'
+        command = ["nice", "sh", "-c", script, "sh", *map(str, ours)]
         process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
         threading.Thread(target=process.wait, daemon=True).start()
 
