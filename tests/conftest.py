@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import signal
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from mere_helpers.config import Config
+from mere_helpers.config import Config, load_config
+from mere_helpers.containers.idmap import as_mapped_root
+from mere_helpers.errors import ContainerError
 
 # A script that starts us in the background lets us ignore Ctrl-C, and all that we start; many tests are about it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -67,12 +72,18 @@ def _no_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty store for all that reads its settings from the environment, whatever was set there before."""
     for name in ("MERE_SOURCES", "MERE_SUBSTITUTES", "MERE_SUBSTITUTES_KEY", "MERE_MIRRORS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MERE_STORE", str(tmp_path / "store"))
-    return tmp_path / "store"
+    # pytest's own directories are closed to the root of sandboxes, and what that makes is not ours to remove.
+    base = Path(tempfile.mkdtemp(prefix="mere-test-", dir="/tmp"))
+    base.chmod(0o755)
+    monkeypatch.setenv("MERE_STORE", str(base / "store"))
+    yield base / "store"
+    with suppress(ContainerError):
+        as_mapped_root(load_config(), ["rm", "-rf", base], own=True)
+    shutil.rmtree(base, ignore_errors=True)
 
 
 @pytest.fixture

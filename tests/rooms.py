@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,14 @@ from mere_helpers.errors import ContainerError
 CHECKOUT = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")
-def room() -> Iterator[Config]:
-    """Settings with an empty store; pytest's own folders are closed to the root of containers."""
+@contextmanager
+def new_room() -> Iterator[Config]:
+    """Settings with an empty store; pytest's own directories are closed to the root of sandboxes."""
     base = Path(tempfile.mkdtemp(prefix="mere-test-", dir="/tmp"))
     base.chmod(0o755)
     (base / "checkout/recipes").mkdir(parents=True)
-    shutil.copy(CHECKOUT / "recipes/container.conf", base / "checkout/recipes")
+    for settings in (CHECKOUT / "recipes").glob("*.conf"):
+        shutil.copy(settings, base / "checkout/recipes")
     config = Config(checkout=base / "checkout", store=base / "store", sources=base / "store/sources", jobs=2)
     try:
         as_mapped_root(config, ["true"])
@@ -35,6 +37,13 @@ def room() -> Iterator[Config]:
         pytest.skip(f"this host lets {os.getuid()} make no containers: {error}")
     yield config
     as_mapped_root(config, ["rm", "-rf", base], own=True)
+
+
+@pytest.fixture(scope="module")
+def room() -> Iterator[Config]:
+    """A room for all tests of a module."""
+    with new_room() as config:
+        yield config
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +79,16 @@ def host_tools(room: Config) -> list[Path]:
     _script(layer / "bin/makepkg", makepkg.replace("EUID == 0", "EUID == -1"))
     _script(layer / "bin/fakeroot", '#!/bin/bash\n[ "$1" = -v ] && exit\nshift\nFAKEROOTKEY=1 exec "$@"\n')
     return [layer, Path("/usr")]
+
+
+@pytest.fixture(scope="module")
+def installer(room: Config, busybox: Path, host_tools: list[Path]) -> list[Path]:
+    """The root in which the host's pacman fills layers."""
+    layer = room.checkout / "installer"
+    (layer / "mere/bin").mkdir(parents=True)
+    (layer / "mere/bin/pacman").write_text('#!/bin/sh\nexec /bin/pacman "$@"\n')
+    (layer / "mere/bin/pacman").chmod(0o755)
+    return [layer, busybox, *host_tools]
 
 
 def _script(path: Path, text: str) -> None:

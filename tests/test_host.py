@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mere_helpers.config import Config
 from mere_helpers.errors import HostError
-from mere_helpers.machine import host_checks, place
+from mere_helpers.machine import host_checks
 from mere_helpers.machine.distribution import family, install_command
 from mere_helpers.machine.host import check_host, first_closed, open_path
 from mere_helpers.machine.host_checks import CHECKS, Check, Host
@@ -172,24 +170,6 @@ def test_disk_memory_machine_and_kernel(host: Host, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("platform.release", lambda: "5.10.0-28-amd64")
     assert host_checks.machine(host).problem == "this is aarch64"
     assert host_checks.kernel(host).problem == "this is 5.10.0-28-amd64"
-
-
-def test_another_place_for_steps_where_the_first_hides_something(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Wherever this checkout is, and its Python in it.
-    monkeypatch.setattr(sys, "prefix", "/usr")
-    checks = {"builds without a network": host_checks.networkless}
-    assert place.place_of_steps(config) == "/mnt"
-    assert check_host(config, checks=checks).note == ""
-    hidden = replace(config, store=Path("/mnt/store"))
-    assert place.place_of_steps(hidden) == "/srv"
-    table = check_host(hidden, checks=checks)
-    assert table.rows == (("builds without a network", "ok"),)
-    assert table.note.startswith("Steps see their folders at /srv here, and not at /mnt: the sums of four steps")
-    monkeypatch.setattr(place, "_PLACES", ("/nonexistent",))
-    with pytest.raises(HostError, match="builds without a network: no folder to mount a build at"):
-        check_host(config, checks=checks)
 
 
 def test_a_store_that_cannot_be_written(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

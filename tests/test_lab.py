@@ -67,7 +67,7 @@ _SMALL = f"""
 from mere_helpers.building.builders import BUILDERS
 from mere_helpers.building.schedule import run
 from mere_helpers.config import load_config
-from mere_helpers.containers.container import Container
+from mere_helpers.containers.sandbox import Sandbox
 from mere_helpers.errors import BuildError
 from mere_helpers.watching import live
 
@@ -78,7 +78,7 @@ def builder(build):
 
     def produce(folder):
         box = build.dependencies["cross/box"].tree
-        with Container(build.config, [box], stop=build.jobserver.stop) as container:
+        with Sandbox(build.config, [box], stop=build.jobserver.stop) as container:
             command = "echo '==> build'; echo one in a box; echo two in a box; sleep {LONG}"
             container.run(["sh", "-c", command], log=build.config.logs / "cross-boxed.log")
         raise BuildError("the sleep has ended")

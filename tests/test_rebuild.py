@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from mere_helpers.containers.layers import compose, package_layer
 
 from mere_helpers.building.builders import installer, package_file, root
 from mere_helpers.building.jobserver import Jobserver
@@ -23,7 +24,6 @@ from mere_helpers.building.package_file import SUFFIX, opened
 from mere_helpers.building.schedule import found
 from mere_helpers.config import load_config
 from mere_helpers.containers.idmap import as_mapped_root
-from mere_helpers.containers.layers import compose, package_layer
 from mere_helpers.errors import BuildError
 from mere_helpers.proving.digests import recorded_digests
 from mere_helpers.proving.origin import origin

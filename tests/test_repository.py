@@ -9,7 +9,7 @@ import pytest
 from mere_helpers.building.repository import Repository, publish, tamper
 from mere_helpers.building.schedule import found
 from mere_helpers.config import Config, load_config
-from mere_helpers.containers.container import Bind, Container
+from mere_helpers.containers.sandbox import Bind, Sandbox
 from mere_helpers.errors import RepositoryError
 from mere_helpers.reading.wanted import ids_of, installed
 from mere_helpers.recipes.plan import Plan
@@ -60,7 +60,7 @@ def test_the_private_key_stays_in_the_store(world: World) -> None:
 
 def test_installed_files_have_owners_and_are_unaltered(world: World) -> None:
     _, system = world
-    with Container(CONFIG, [system]) as container:
+    with Sandbox(CONFIG, [system]) as container:
         script = "pacman -Qkk 2>&1 | grep -v ' 0 altered'; pacman -Qo /bin/sh /usr/lib/libc.so"
         done = container.run(["sh", "-c", script])
     # What is mounted over two folders belongs to the host; the list of mirrors is written when the system is installed.
@@ -93,6 +93,6 @@ def test_what_is_not_is_refused(world: World, what: str, how: str, reason: str) 
 
 def test_a_system_takes_packages_from_the_repository(world: World) -> None:
     repository, system = world
-    with Container(CONFIG, [system], binds=[Bind(repository.folder, "/repository")]) as container:
+    with Sandbox(CONFIG, [system], binds=[Bind(repository.folder, "/repository")]) as container:
         done = container.run(["sh", "-ec", "pacman -Sy --noconfirm --noprogressbar m4 && pacman -Qqo /bin/m4"])
     assert done.code == 0 and done.tail.endswith("m4\n"), done.tail

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mere_helpers.building.layers import package_layer
 from mere_helpers.building.package_file import package_info
 from mere_helpers.config import Config
-from mere_helpers.containers.container import Bind, Container
-from mere_helpers.containers.layers import package_layer
+from mere_helpers.containers.sandbox import Bind, Sandbox
 
 from .rooms import CHECKOUT
 from .test_package import Bench
@@ -43,13 +43,14 @@ package() { install -Dm755 greet "$pkgdir/bin/greet"; }
 """
 
 
-def test_two_packages_are_built_and_installed(room: Config, busybox: Path, host_tools: list[Path]) -> None:
+def test_two_packages_are_built_and_installed(
+    room: Config, busybox: Path, host_tools: list[Path], installer: list[Path]
+) -> None:
     shutil.copy(CHECKOUT / "recipes/makepkg.conf", room.recipes)
     tools = [busybox, *host_tools]
     bench = Bench(room, tools)
     (library,) = bench.build("greet-library", _LIBRARY).tree.glob("*.zst")
-    pacman = Path(shutil.which("pacman") or "")
-    layer = package_layer(room, library, pacman)
+    layer = package_layer(room, library, installer)
     (program,) = bench.build("greet", _PROGRAM, layers=[layer, *tools]).tree.glob("*.zst")
     assert package_info(program)["depend"] == ["greet-library"]
     # What was in the root is what the package says that it was built with.
@@ -63,7 +64,7 @@ def test_two_packages_are_built_and_installed(room: Config, busybox: Path, host_
         pacman --root /new -Qqo /new/bin/greet
         /new/bin/greet
     """
-    with Container(room, tools, binds=binds) as container:
+    with Sandbox(room, tools, binds=binds) as container:
         done = container.run(["sh", "-ec", script])
     assert done.code == 0, done.tail
     assert "unable to satisfy dependency 'greet-library' required by greet" in done.tail

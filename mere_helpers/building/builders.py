@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config import Config
-from ..containers.layers import compose
 from ..errors import StoreError
 from ..recipes.plan import ROUNDS, Plan
 from ..storage.store import Entry, Store
 from .jobserver import Jobserver
+from .layers import compose
 from .package import build_package
 from .package_file import package_name
 from .step import build_step
@@ -63,9 +63,9 @@ def package_file(entry: Entry, package: str) -> Path:
     raise StoreError(f"{entry.id} has no package {package}", hint=f"rm -rf {entry.path}   # it is built again")
 
 
-def installer(plan: Plan, entries: Mapping[str, Entry]) -> Path:
-    """The pacman that runs on the host and installs packages into layers."""
-    return entries[plan.installer].tree / "mere" / "bin" / "pacman"
+def installer(plan: Plan, entries: Mapping[str, Entry]) -> list[Path]:
+    """The root of the sandbox in which pacman installs packages into layers: a tree with the one static program."""
+    return [entries[plan.installer].tree]
 
 
 def root(

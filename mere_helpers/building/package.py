@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config import Config, clean_environment
-from ..containers.container import Bind, Container, Result
+from ..containers.sandbox import Bind, Result, Sandbox
 from ..containers.untrusted import open_file
 from ..errors import BuildError, ContainerError
 from ..fetching.source import source_path
@@ -146,7 +146,7 @@ class _Build:
         started, began = time.time(), time.monotonic()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.log.unlink(missing_ok=True)
-        with Container(
+        with Sandbox(
             self.config,
             self.layers,
             name=self.surroundings.host_name,
@@ -192,7 +192,7 @@ class _Build:
     def _tail(self) -> list[str]:
         return self.log.read_text(errors="replace").splitlines()[-20:]
 
-    def _failure(self, container: Container, reason: str, lines: Sequence[str]) -> BuildError:
+    def _failure(self, container: Sandbox, reason: str, lines: Sequence[str]) -> BuildError:
         hint = FULL
         if not is_full(self.config.store):
             container.keep("/build", self.failed)
@@ -200,7 +200,7 @@ class _Build:
         message = "\n".join([f"{self.recipe.id} failed: {reason}", *(f"  | {line}" for line in lines[:40])])
         return BuildError(message, hint=hint, log=self.log)
 
-    def _difference(self, container: Container, packages: Path, lines: Sequence[str]) -> BuildError:
+    def _difference(self, container: Sandbox, packages: Path, lines: Sequence[str]) -> BuildError:
         assert self.reference is not None
         with open(self.log, "a") as log:
             log.write("".join(f"{line}\n" for line in lines))
@@ -216,7 +216,7 @@ class _Build:
             shutil.rmtree(self.failed)
 
 
-def _collect(recipe: Recipe, container: Container, target: Path, forbidden: Sequence[str]) -> list[str]:
+def _collect(recipe: Recipe, container: Sandbox, target: Path, forbidden: Sequence[str]) -> list[str]:
     """Copy the package files out of the container; returns what is wrong with them."""
     found = set()
     wrong = []

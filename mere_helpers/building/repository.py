@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 from threading import Event
 
 from ..config import Config
-from ..containers.container import Bind, Container
 from ..containers.idmap import as_mapped_root
+from ..containers.sandbox import Bind, Sandbox
+from ..containers.untrusted import check_folder
 from ..errors import RepositoryError
 from ..storage.lock import Locks
 from ..storage.store import Entry
@@ -73,7 +74,7 @@ def publish(
     with _locks(config).hold("repository"):
         if not folder.is_dir():
             binds = [Bind(entry.tree, f"/packages/{number}") for number, entry in enumerate(entries)]
-            with Container(config, layers, binds=binds) as container, TemporaryDirectory() as room:
+            with Sandbox(config, layers, binds=binds) as container, TemporaryDirectory() as room:
                 for name, text in documents.items():
                     (Path(room) / name).write_bytes(text)
                 container.copy_in([key], "/", private=True)
@@ -113,10 +114,13 @@ def install(config: Config, repository: Repository, names: Sequence[str], layers
             system.parent.mkdir(parents=True, exist_ok=True)
             # pacman installs into a folder of its own: from the throw-away root nothing can get in.
             binds = [Bind(repository.folder, "/repository")]
-            with Container(config, layers, binds=binds, folders=["/system"]) as container:
+            with Sandbox(config, layers, binds=binds, folders=["/system"]) as container:
                 _script(config, container, "install.sh", repository.fingerprint, *names)
+                # A script of a package may have put a link in its place.
+                check_folder(container.upper, "system")
                 made = container.upper / "system"
-                as_mapped_root(config, ["sh", "-c", 'rm -rf "$2" && mv -T "$1" "$2"', "sh", made, system], own=True)
+                script = 'rm -rf "$2" && sync -f "$1" && mv -T "$1" "$2"'
+                as_mapped_root(config, ["sh", "-c", script, "sh", made, system], own=True)
     return system
 
 
@@ -138,7 +142,7 @@ def tamper(config: Config, repository: Repository, system: Path, what: str, how:
     RepositoryError
         pacman refused; the message is what it said, without the name of the key.
     """
-    with Container(config, [system], binds=[Bind(repository.folder, "/repository")]) as container:
+    with Sandbox(config, [system], binds=[Bind(repository.folder, "/repository")]) as container:
         try:
             return _script(config, container, "tamper.sh", what, how)
         except RepositoryError as error:
@@ -152,13 +156,13 @@ def _key(config: Config, layers: Sequence[Path]) -> Path:
     key = config.store / "key"
     with _locks(config).hold("key"):
         if not (key / "fingerprint").is_file():
-            with Container(config, layers) as container:
+            with Sandbox(config, layers) as container:
                 _script(config, container, "key.sh")
                 container.keep("/key", key)
     return key
 
 
-def _script(config: Config, container: Container, name: str, *arguments: str) -> str:
+def _script(config: Config, container: Sandbox, name: str, *arguments: str) -> str:
     """Run one of the scripts inside; returns what it printed."""
     log = config.logs / f"repository-{name.removesuffix('.sh')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -1,46 +1,31 @@
-"""Steps: builds of the stages cross and temptools, which run on the host, in a folder of their own and without network.
-
-A step sees its folder at /mnt, whoever runs it and wherever the store is. Where /mnt would hide something that the step
-needs it is another place, and some outputs differ, because a build has written the path into them.
-"""
+"""Steps: builds of the stages cross and temptools, in a sandbox that sees the host's compiler and little else of it."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..config import EPOCH, TARGET, Config, clean_environment
-from ..containers.limits import Limits
-from ..containers.running import follow
-from ..errors import BuildError, StoreError
-from ..fetching.source import source_path, verified_path
-from ..machine.place import place_of_steps
+from ..containers.sandbox import BUILDER, Bind, Overlay, Result, Sandbox
+from ..errors import BuildError, ContainerError, StoreError
+from ..fetching.source import verified_path
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
 from ..storage.trash import discard
-from ..storage.tree import FULL, is_full, link_tree
+from ..storage.tree import FULL, is_full
 from .jobserver import Jobserver
+
+#: Where a step sees its directory. Some of what steps make contains the path, so it is the same for everybody.
+PLACE = "/mnt"
 
 _RUNNER = Path(__file__).with_name("step.bash")
 _ARCHIVE = re.compile(r"\.(tar(\.\w+)?|tgz|tbz2?|txz)$")
 
-# Root of a first user namespace only to mount; the build itself is an ordinary user of a second one, so that not even
-# a real root can write into the read-only files of the store that have a second name in $tools.
-_ENTER = """
-mount --bind "$1" "$2"
-[ -z "$3" ] || mount --bind "$3" "$2/jobs"
-cd "$2"
-exec unshare --user --map-user=1000 --map-group=1000 -- bash "$2/step.bash" "$2/recipe.sh" "${@:4}"
-"""
-
-#: A log that lacks this line ended before the step began.
+#: How the log announces each part of a step.
 _BEGUN = "==> "
 
 
@@ -60,13 +45,13 @@ def build_step(
     Parameters
     ----------
     config : Config
-        Where work folders and logs go.
+        Where logs and kept directories go.
     store : Store
         Takes the output: what the step left in ``$pkgdir``.
     recipe : Recipe
         Of stage ``cross`` or ``temptools``; its sources have been fetched.
     dependencies : mapping of str to Entry
-        By id; their outputs together are the step's ``$tools``.
+        By id; their outputs together are the step's ``$tools``. It may write there, and changes nothing by that.
     jobserver : Jobserver or None
         Shared with the other builds of the run. When its `stop` is set the step is killed.
     key : str
@@ -79,181 +64,163 @@ def build_step(
     Returns
     -------
     Entry
-        Of its measures, ``wall_s`` and ``cpu_s`` are those of the step's processes; ``peak_bytes`` is what they held
-        together, sampled, where cgroups tell; elsewhere the most that a single one held.
+        Of its measures, ``wall_s``, ``cpu_s`` and ``peak_bytes`` are those of the step's processes.
 
     Raises
     ------
     BuildError
-        The step failed, was stopped or took too long. The message ends with the end of the log; the work folder is
-        kept in ``failed/``.
+        The step failed, was stopped, took too long, or left no ``$pkgdir``. The message ends with the end of the log;
+        the step's directory is kept in ``failed/``.
     SourceError
         A source is not in the cache, or is not what was pinned.
+    ContainerError
+        The sandbox could not be made.
     """
     name = recipe.id.replace("/", "-")
-    work = config.work / "steps" / name
     log = config.logs / f"{name}.log"
     failed = config.store / "failed" / name
-    trash = config.work / "trash"
+    stop = jobserver.stop if jobserver else threading.Event()
 
     def produce(folder: Path) -> dict:
-        # The work folder is named after the step, not the key, so that it is easy to find.
         with store.lock(name):
             began = time.monotonic()
-            discard(work, trash)
+            started = time.time()
             log.parent.mkdir(parents=True, exist_ok=True)
-            place = place_of_steps(config)
-            try:
-                linked = _fill(config, work, recipe, dependencies)
-                before = {path: _state(path) for path in linked}
-                command = _command(config, recipe, work, place, jobserver)
-                environment = _environment(config, recipe, place, work, jobserver)
-                stop = jobserver.stop if jobserver else threading.Event()
-                try:
-                    measures = _run(recipe.id, command, environment, log, stop, timeout)
-                except BuildError as error:
-                    if not stop.is_set():
-                        discard(failed, trash)
-                        failed.parent.mkdir(exist_ok=True)
-                        work.rename(failed)
-                        error.hint = _hint(config, log, failed, place)
-                    raise
-                finally:
-                    _check_dependencies(store, recipe, dependencies, before)
+            log.unlink(missing_ok=True)
+            _check_union(recipe, dependencies)
+            with _sandbox(config, recipe, dependencies, jobserver, stop) as sandbox:
+                sandbox.copy_in([_RUNNER], PLACE)
+                sandbox.copy_in([recipe.path], f"{PLACE}/recipe")
+                sandbox.copy_in(_plain_files(config, recipe), f"{PLACE}/src")
+                archives = [f"/sources/{source.name}" for source in recipe.sources if _ARCHIVE.search(source.name)]
+                command = ["bash", f"{PLACE}/{_RUNNER.name}", f"{PLACE}/recipe/{recipe.path.name}", *archives]
+                result = sandbox.run(command, log=log, timeout=timeout, cwd=PLACE)
+                if stop.is_set():
+                    raise BuildError(_failure(recipe.id, "stopped with the run", log), log=log)
+                if result.code:
+                    raise _failed(config, recipe, sandbox, _reason(result, timeout), log, failed)
                 (folder / "out").rmdir()
-                (work / "pkg").rename(folder / "out")
-                log.replace(folder / "log")
-                discard(failed, trash)
-            finally:
-                with suppress(OSError):
-                    discard(work, trash)
-            return measures | {"overhead_s": time.monotonic() - began - measures["wall_s"]}
+                try:
+                    sandbox.take(f"{PLACE}/pkg", folder / "out")
+                except ContainerError as error:
+                    (folder / "out").mkdir(exist_ok=True)
+                    raise _failed(config, recipe, sandbox, error.message, log, failed) from error
+            log.replace(folder / "log")
+            discard(failed, config.work / "trash")
+            return {
+                "wall_s": result.wall_s,
+                "cpu_s": result.cpu_s,
+                "peak_bytes": result.peak_bytes,
+                "started": started,
+                "ended": started + result.wall_s,
+                "overhead_s": time.monotonic() - began - result.wall_s,
+            }
 
     return store.add(recipe.id, key, inputs or {}, produce)
 
 
-def _fill(config: Config, work: Path, recipe: Recipe, dependencies: Mapping[str, Entry]) -> list[Path]:
-    """Lay out the work folder; the result is the files of the store that now have a second name in it."""
-    for name in ("src", "pkg", "tools", "tmp", "jobs"):
-        (work / name).mkdir(parents=True)
-    shutil.copyfile(_RUNNER, work / "step.bash")
-    shutil.copyfile(recipe.path, work / "recipe.sh")
-    for file in recipe.files:
-        if file != recipe.path:
-            shutil.copy(file, work / "src" / file.name)
-    for source in recipe.sources:
+def tools_overlay(entries: Mapping[str, Entry]) -> list[Overlay]:
+    """The outputs of steps together, at ``$tools``; nothing for no steps."""
+    return [Overlay([entry.tree for entry in entries.values()], f"{PLACE}/tools")] if entries else []
+
+
+def host_python() -> list[Bind]:
+    """The Python that runs us, with meson and ninja beside it, where ``host.conf`` does not show it."""
+    prefixes = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve()}
+    return [Bind(path, str(path)) for path in sorted(prefixes) if not path.is_relative_to("/usr")]
+
+
+def _sandbox(
+    config: Config,
+    recipe: Recipe,
+    dependencies: Mapping[str, Entry],
+    jobserver: Jobserver | None,
+    stop: threading.Event,
+) -> Sandbox:
+    binds = [
         # It may have changed since it was fetched, and what is built goes by the pin.
-        file = verified_path(config, source)
-        if not _ARCHIVE.search(source.name):
-            shutil.copyfile(file, work / "src" / source.name)
-    linked: list[Path] = []
-    for id, entry in dependencies.items():
-        try:
-            linked += link_tree(entry.tree, work / "tools")
-        except FileExistsError as error:
-            clash = Path(error.filename2 or error.filename).relative_to(work / "tools")
-            raise StoreError(
-                f"{recipe.id} cannot have all its tools: another one has {clash} as well as {id}",
-                hint="let only one of the recipes install the file",
-            ) from error
-    return linked
+        *(Bind(verified_path(config, source), f"/sources/{source.name}") for source in recipe.sources),
+        *host_python(),
+    ]
+    if jobserver:
+        binds.append(Bind(jobserver.path.parent, f"{PLACE}/jobs", readonly=False))
+    return Sandbox(
+        config,
+        [],
+        host=True,
+        user=BUILDER,
+        binds=binds,
+        overlays=tools_overlay(dependencies),
+        environment=_environment(config, recipe, dependencies, jobserver),
+        folders=[PLACE, *(f"{PLACE}/{name}" for name in ("src", "pkg", "tools", "tmp", "jobs"))],
+        stop=stop,
+    )
 
 
-def _command(config: Config, recipe: Recipe, work: Path, place: str, jobserver: Jobserver | None) -> list[str]:
-    # When unshare dies it takes the first process of the step with it, and that ends all others.
-    namespaces = ["--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "--kill-child"]
-    prefix = ["unshare", *namespaces, "--", "bash", "-euc", _ENTER, "enter"]
-    jobs = str(jobserver.path.parent) if jobserver else ""
-    archives = [str(source_path(config, source)) for source in recipe.sources if _ARCHIVE.search(source.name)]
-    return [*prefix, str(work), place, jobs, *archives]
-
-
-def _environment(config: Config, recipe: Recipe, place: str, work: Path, jobserver: Jobserver | None) -> dict[str, str]:
+def _environment(
+    config: Config, recipe: Recipe, dependencies: Mapping[str, Entry], jobserver: Jobserver | None
+) -> dict[str, str]:
     # The host's make may be older than 4.4, and then refuses a jobserver that is a fifo.
-    ours = jobserver is not None and (work / "tools/mere/bin/make").exists()
+    ours = jobserver is not None and any("mere/bin/make" in entry.outputs for entry in dependencies.values())
     compilers = dict(zip(("CC", "CXX"), config.compilers or (), strict=False)) if recipe.by_host else {}
-    path = [f"{place}/tools/mere/bin", str(Path(sys.executable).parent), clean_environment()["PATH"]]
+    path = [f"{PLACE}/tools/mere/bin", str(Path(sys.executable).parent), clean_environment()["PATH"]]
     return clean_environment(
-        HOME=place,
-        TMPDIR=f"{place}/tmp",
+        HOME=PLACE,
+        TMPDIR=f"{PLACE}/tmp",
         PATH=":".join(path),
-        srcdir=f"{place}/src",
-        pkgdir=f"{place}/pkg",
-        tools=f"{place}/tools",
+        srcdir=f"{PLACE}/src",
+        pkgdir=f"{PLACE}/pkg",
+        tools=f"{PLACE}/tools",
         target=TARGET,
         SOURCE_DATE_EPOCH=str(EPOCH),
-        MAKEFLAGS=jobserver.makeflags(f"{place}/jobs/fifo") if jobserver and ours else f"-j{config.jobs}",
+        MAKEFLAGS=jobserver.makeflags(f"{PLACE}/jobs/fifo") if jobserver and ours else f"-j{config.jobs}",
         **compilers,
     )
 
 
-def _run(
-    id: str,
-    command: Sequence[str],
-    environment: Mapping[str, str],
-    log: Path,
-    stop: threading.Event,
-    timeout: float | None,
-) -> dict:
-    """Run a command to its end, all it prints into `log`; the result is the measures."""
-    started = time.time()
-    with open(log, "wb", buffering=0) as output, Limits(f"{id.replace('/', '-')}-{os.getpid()}") as limits:
-        ended = follow(
-            limits.enter([*command]),
-            output,
-            cwd=Path("/"),
-            environment=environment,
-            timeout=timeout,
-            stop=stop,
-            pulse=limits.sample,
-        )
-    if ended.code != 0:
-        why = f"status {ended.code}"
-        if stop.is_set():
-            why = "stopped with the run"
-        elif ended.timed_out:
-            why = f"still not done after {timeout:g} s"
-        raise BuildError(_failure(id, why, log), log=log)
-    return {
-        "wall_s": ended.wall_s,
-        "cpu_s": ended.cpu_s,
-        "peak_bytes": max(limits.peak_bytes, ended.largest_bytes),
-        "started": started,
-        "ended": time.time(),
-    }
+def _plain_files(config: Config, recipe: Recipe) -> Iterator[Path]:
+    """What a step finds in ``$srcdir`` as it is: the recipe's own files, and sources that are not archives."""
+    yield from (file for file in recipe.files if file != recipe.path)
+    for source in recipe.sources:
+        if not _ARCHIVE.search(source.name):
+            yield verified_path(config, source)
+
+
+def _check_union(recipe: Recipe, dependencies: Mapping[str, Entry]) -> None:
+    """No two dependencies may have a file of the same name: which one the step sees would depend on their order."""
+    owner: dict[str, str] = {}
+    for id, entry in dependencies.items():
+        names = {**entry.meta["outputs"], **entry.meta["links"]}
+        for name in names:
+            other = owner.setdefault(name, id)
+            if other != id and not _same_link(dependencies[other], entry, name):
+                raise StoreError(
+                    f"{recipe.id} cannot have all its tools: {other} has {name} as well as {id}",
+                    hint="let only one of the recipes install the file",
+                )
+
+
+def _same_link(one: Entry, other: Entry, name: str) -> bool:
+    targets = {entry.meta["links"].get(name) for entry in (one, other)}
+    return len(targets) == 1 and None not in targets
+
+
+def _reason(result: Result, timeout: float | None) -> str:
+    return f"still not done after {timeout:g} s" if result.timed_out else f"status {result.code}"
+
+
+def _failed(config: Config, recipe: Recipe, sandbox: Sandbox, why: str, log: Path, failed: Path) -> BuildError:
+    """Keep what the step has left, and say what happened."""
+    hint = FULL
+    if not is_full(config.store):
+        discard(failed, config.work / "trash")
+        sandbox.keep(PLACE, failed)
+        hint = f"look into {failed}, which the step saw as {PLACE}; the recipe can be changed and run again"
+    return BuildError(_failure(recipe.id, why, log), hint=hint, log=log)
 
 
 def _failure(id: str, why: str, log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
     phases = [line.removeprefix(_BEGUN) for line in lines if line.startswith(_BEGUN)]
     where = f" in {phases[-1]}" if phases else ""
     return "\n".join([f"{id} failed{where} ({why})", *(f"  | {line}" for line in lines[-20:])])
-
-
-def _hint(config: Config, log: Path, failed: Path, place: str) -> str:
-    if is_full(config.store):
-        return FULL
-    if _BEGUN not in log.read_text(errors="replace"):
-        return "python -m mere_helpers check   # tells whether this host lets us make user namespaces"
-    return f"look into {failed}, which the step saw as {place}; the recipe can be changed and run again"
-
-
-def _state(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_mode
-
-
-def _check_dependencies(
-    store: Store, recipe: Recipe, dependencies: Mapping[str, Entry], before: Mapping[Path, tuple[int, int, int]]
-) -> None:
-    """A step that made a file of $tools writable has changed the store, too: forget what it changed."""
-    changed = [path for path, state in before.items() if _state(path) != state]
-    if not changed:
-        return
-    for entry in dependencies.values():
-        if any(path.is_relative_to(entry.path) for path in changed):
-            store.remove(entry)
-    raise BuildError(
-        f"{recipe.id} wrote into its tools: {changed[0].name}",
-        hint="let the recipe replace the file (cp --remove-destination) instead; what it changed will be built again",
-    )

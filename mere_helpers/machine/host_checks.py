@@ -17,9 +17,8 @@ from pathlib import Path
 
 from ..config import Config, clean_environment
 from ..containers.idmap import id_range
-from ..errors import ContainerError, HostError
+from ..errors import ContainerError
 from .distribution import install_command, privilege
-from .place import USUAL, place_of_steps
 
 #: Programs that steps and containers run on the host, and the Debian package that has each.
 PROGRAMS = {
@@ -98,9 +97,9 @@ def user_namespaces(host: Host) -> Check:
 
 
 def networkless(host: Host) -> Check:
-    """A process may do without a network, as the same user: so run the steps on the host."""
+    """A process may do without a network."""
     said = _try(["unshare", "--user", "--map-current-user", "--net", "true"])
-    return _place(host) if said is None else Check(said, _namespace_mend(host))
+    return Check() if said is None else Check(said, _namespace_mend(host))
 
 
 def overlay(host: Host) -> Check:
@@ -243,18 +242,6 @@ def _try(command: Sequence[str], cwd: Path = Path("/")) -> str | None:
     if done.returncode == 0:
         return None
     return (done.stderr.strip().splitlines() or [f"{command[0]} failed without a word"])[-1]
-
-
-def _place(host: Host) -> Check:
-    """There is a place at which steps can see their folders; no mending is needed if it is not the usual one."""
-    try:
-        place = place_of_steps(host.config)
-    except HostError as error:
-        return Check(error.message, error.hint)
-    if place == USUAL:
-        return Check()
-    sums = "the sums of four steps in chapters 4 and 5 will be others than in print, those of packages will not"
-    return Check(note=f"Steps see their folders at {place} here, and not at {USUAL}: {sums}.")
 
 
 def _namespace_mend(host: Host) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..building.comparison import NOT_IN_PAYLOAD, differences
 from ..building.jobserver import Jobserver
+from ..building.layers import compose
 from ..building.package import build_package
 from ..building.package_file import SUFFIX
 from ..config import Config
-from ..containers.layers import compose
 from ..errors import BuildError
 from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
@@ -22,7 +22,9 @@ from .origin import Origin, origin
 from .provenance import STATEMENTS, material
 
 
-def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Mapping[str, str]) -> dict[str, str]:
+def reproduce(
+    config: Config, plan: Plan, file: Path, installer: Sequence[Path], *, sums: Mapping[str, str]
+) -> dict[str, str]:
     """Build a package again, in a container with the packages that it was built with.
 
     Parameters
@@ -33,8 +35,8 @@ def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Map
         Has the recipe.
     file : Path
         The package. The packages it was built with are looked for in the same folder.
-    pacman : Path
-        Installs them into layers.
+    installer : sequence of Path
+        The root of the sandbox in which they are installed into layers.
     sums : mapping of str to str
         The sha256 that the packages in the folder should have, by file name; a package without one is refused. Of
         `file`, which may be one of those that it is built with, none is asked: building it again is to tell.
@@ -70,7 +72,7 @@ def reproduce(config: Config, plan: Plan, file: Path, pacman: Path, *, sums: Map
         raise BuildError(f"{file.name} was built with other packages than its recipe asks for: {odd}")
     # The main store, its logs and its locks are left alone: somebody may be building there.
     place = replace(config, store=config.work / "again")
-    layers = compose(config, [needed[name] for name in order], [], pacman)
+    layers = compose(config, [needed[name] for name in order], [], installer)
     entry = _build(place, plan, f"packages/{about.recipe}", layers, about)
     equal = _compare(place, file, entry)
     Store(place).remove(entry)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..building.schedule import found
 from ..config import Config
-from ..containers.container import Container
+from ..containers.sandbox import Sandbox
 from ..errors import ContainerError
 from ..recipes.plan import Plan
 from ..report import Table, size
@@ -72,7 +72,7 @@ def container_seconds(config: Config, layers: Sequence[Path], count: int) -> lis
     seconds = []
     for _ in range(count):
         began = time.perf_counter()
-        with Container(config, layers) as container:
+        with Sandbox(config, layers) as container:
             ended = container.run(["true"])
         seconds.append(time.perf_counter() - began)
         if ended.code:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 
+from ..building.layers import remove_layers
 from ..building.schedule import BudgetError, found
 from ..config import Config, load_config
 from ..containers.claim import remove_dead
 from ..containers.idmap import as_mapped_root
-from ..containers.layers import remove_layers
 from ..errors import MereError
 from ..machine.host import open_path
 from ..recipes.plan import Plan

@@ -14,7 +14,7 @@ from typing import Any
 import ipywidgets
 
 from ..config import Config
-from ..containers.container import Bind
+from ..containers.sandbox import Bind
 from ..drawing import charts
 from ..drawing.relations import relations
 from ..errors import MereError

@@ -109,26 +109,38 @@ def contents(name: str, pattern: str = "*") -> Text:
 
 def write(name: str, text: str) -> Text:
     """Put a file on the desk, where `run` finds it."""
-    path = desk.desk(load_config()) / Path(name).name
+    plain = Path(name).name
     lines = text.strip("\n").splitlines()
-    path.write_text("".join(f"{line}\n" for line in lines))
-    return Text(f"{path.name}: {len(lines)} {'line' if len(lines) == 1 else 'lines'}")
+    desk.put(load_config(), plain, "".join(f"{line}\n" for line in lines))
+    return Text(f"{plain}: {len(lines)} {'line' if len(lines) == 1 else 'lines'}")
 
 
 @live.stoppable()
-def run(command: str, *, tools: str | None = None, inside: str | Sequence[str] | None = None) -> Text:
-    """Run a shell command and show what it prints; a status other than 0 is an error.
+def run(
+    command: str,
+    *,
+    tools: str | None = None,
+    inside: str | Sequence[str] | None = None,
+    confined: bool = True,
+    host: bool = False,
+) -> Text:
+    """Run a shell command in a sandbox and show what it prints; a status other than 0 is an error.
 
     Parameters
     ----------
     command : str
         For ``sh``.
     tools : str, optional
-        A step, such as ``cross/gcc``, or a stage. It and the steps it needs come first in ``PATH``, on the host.
+        A step, such as ``cross/gcc``, or a stage. It and the steps it needs come first in ``PATH``, before the host's
+        programs.
     inside : str or sequence of str, optional
-        Packages: run in a container that holds these, what they depend on, and the temporary tools. Or ``temptools``:
-        only the tools. Or ``rebuild``: the packages that every build of the second round finds, and no tools. Or
-        ``system``: the system that `install` makes, and nothing else.
+        Packages: run in a root that holds these, what they depend on, and the temporary tools. Or ``temptools``: only
+        the tools. Or ``rebuild``: the packages that every build of the second round finds, and no tools. Or ``system``:
+        the system that `install` makes, and nothing else.
+    confined : bool, optional
+        False leaves root inside all its capabilities, and refuses no system call: for what only an administrator does.
+    host : bool, optional
+        Run it on the host itself, as you: only to look at the host. Nothing that we have built runs like this.
 
     Raises
     ------
@@ -136,15 +148,18 @@ def run(command: str, *, tools: str | None = None, inside: str | Sequence[str] |
         The command failed; the message is what it printed.
     """
     config = load_config()
-    if inside is not None:
-        return Text(desk.run_in_container(config, command, *wanted.root_of(config, inside)))
-    if tools is None:
+    if host:
         return Text(desk.run_on_host(config, command))
-    graph = Plan.from_recipes(config)
-    chosen = ids_of(graph, [tools])
-    entries = built(config, graph, chosen)
-    present = {*chosen, *(needed for id in chosen for needed in graph.recipes[id].makedepends)}
-    return Text(desk.run_on_host(config, command, [entries[id] for id in sorted(present)]))
+    if inside is not None:
+        return Text(desk.run_in_container(config, command, *wanted.root_of(config, inside), confined=confined))
+    entries: dict[str, Entry] = {}
+    if tools is not None:
+        graph = Plan.from_recipes(config)
+        chosen = ids_of(graph, [tools])
+        entries = built(config, graph, chosen)
+        present = {*chosen, *(needed for id in chosen for needed in graph.recipes[id].makedepends)}
+        entries = {id: entries[id] for id in sorted(present)}
+    return Text(desk.run_with_tools(config, command, entries, confined=confined))
 
 
 @live.stoppable()

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from ..building import schedule
 from ..building.builders import installer, package_file
+from ..building.layers import compose
 from ..building.package_file import package_info
 from ..building.repository import TOOLS, Repository, install, publish
 from ..config import Config
-from ..containers.container import Bind
-from ..containers.layers import compose
+from ..containers.sandbox import Bind
 from ..fetching.source import fetch, source_path
 from ..proving.digests import Digests, digests_of
 from ..proving.provenance import documents, published_packages

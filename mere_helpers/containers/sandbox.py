@@ -1,57 +1,41 @@
-"""Containers: a throw-away root of layers, without network, in which root is nobody; gone when its block ends.
+"""Sandboxes: whatever runs or unpacks upstream code does it in one of these, and it is gone when its block ends.
 
-LXC's command line tools do the work, unprivileged. All that belongs to one container lies in one folder of the store.
+A sandbox is an unprivileged LXC container: a throw-away root made of read-only layers, no network but its own loopback,
+no process, socket or file of the host beyond what is listed, and a root user who is nobody outside. All that belongs to
+one sandbox is in one directory of the store.
 """
 
 from __future__ import annotations
 
-import io
 import os
-import tarfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Self
 
 from ..config import Config, clean_environment
 from ..errors import ContainerError
 from .claim import claim, lxc_environment, release
-from .idmap import CHECK, IdRange, as_mapped_root, id_range
+from .idmap import CHECK, as_mapped_root
 from .limits import Limits
 from .running import follow
+from .settings import Bind, Overlay, mounts_script, settings
+from .skeleton import packed, skeleton
 from .untrusted import check_folder, open_file, open_folder
 
-__all__ = ["Bind", "Container", "IdRange", "Result", "as_mapped_root", "id_range"]
+__all__ = ["BUILDER", "Bind", "Overlay", "Result", "Sandbox"]
 
-#: Settings that all containers have, for LXC; among the recipes.
-_FIXED = "container.conf"
+#: The ordinary user inside, without any capability, as whom the steps and the cells run.
+BUILDER = 1000
 
 #: With these, the mount options of the root fit into one page, which is all the kernel takes.
 _MOST_LAYERS, _LONGEST_PATH = 400, 500
 
 
 @dataclass(frozen=True)
-class Bind:
-    """A file or folder of the host, seen at `target` (absolute) inside."""
-
-    source: Path
-    target: str
-    readonly: bool = True
-
-    @property
-    def setting(self) -> str:
-        """The line for the container's configuration."""
-        kind = "dir" if self.source.is_dir() else "file"
-        rights = "bind,ro" if self.readonly else "bind"
-        names = f"{_escaped(str(self.source))} {_escaped(self.target.strip('/'))}"
-        return f"lxc.mount.entry = {names} none {rights},create={kind} 0 0"
-
-
-@dataclass(frozen=True)
 class Result:
-    """What a command in a container did.
+    """What a command in a sandbox did.
 
     Attributes
     ----------
@@ -76,23 +60,32 @@ class Result:
     timed_out: bool = False
 
 
-class Container:
-    """A container; use it in a ``with`` block.
+class Sandbox:
+    """A sandbox; use it in a ``with`` block.
 
     Parameters
     ----------
     config : Config
-        Its `store` gets the container's folder; ``container.conf`` among its `recipes` is for all containers.
+        Its `store` gets the sandbox's directory; the LXC settings are among its `recipes`.
     layers : sequence of Path
-        The folders that make the root, topmost first; they are never written to.
+        The directories that make the root, topmost first; they are never written to. None is an empty root.
     name : str, optional
         The host name inside.
+    host : bool, optional
+        Show the host's programs, read-only: what ``recipes/host.conf`` lists, and nothing else of the host.
     binds : sequence of Bind, optional
-        Files and folders of the host to be seen inside.
+        Files and directories of the host to be seen inside.
+    overlays : sequence of Overlay, optional
+        Directories that can be written to inside; what is written goes with the sandbox.
     environment : mapping, optional
         The whole environment of commands; the default is a clean one.
     folders : sequence of str, optional
-        Absolute; made empty.
+        Absolute; made empty, and owned by `user`.
+    user : int, optional
+        The user id of the commands: 0 or, where setpriv can be found inside, `BUILDER`.
+    confined : bool, optional
+        Without it the commands keep all capabilities of a container's root, and no system call is refused: for showing
+        what the namespaces alone do. Nothing is ever built like this.
     stop : threading.Event, optional
         Once it is set, whatever runs inside is killed.
 
@@ -108,17 +101,25 @@ class Container:
         layers: Sequence[Path],
         *,
         name: str = "mere",
+        host: bool = False,
         binds: Sequence[Bind] = (),
+        overlays: Sequence[Overlay] = (),
         environment: Mapping[str, str] | None = None,
         folders: Sequence[str] = (),
+        user: int = 0,
+        confined: bool = True,
         stop: threading.Event | None = None,
     ) -> None:
         self.config = config
         self.layers = [Path(layer) for layer in layers]
         self.name = name
+        self.host = host
         self.binds = tuple(binds)
+        self.overlays = tuple(overlays)
         self.environment = clean_environment(PATH="/usr/bin:/bin") if environment is None else dict(environment)
         self.folders = tuple(folders)
+        self.user = user
+        self.confined = confined
         self.folder = Path()
         self._alive = -1
         self._stop = stop or threading.Event()
@@ -133,14 +134,18 @@ class Container:
         self._check()
         self.folder, self._alive = claim(self.config)
         try:
-            # One page is all there is for the names of the layers, so they get short ones, relative to our folder.
-            for number, layer in enumerate(self.layers):
-                (self.folder / str(number)).symlink_to(layer)
+            # One page is all there is for the names of the layers, so they get short ones, relative to our directory.
+            _name_layers(self.folder, self.layers)
+            for number, overlay in enumerate(self.overlays):
+                _name_layers(self.folder / f"o{number}", overlay.layers)
+            if not self.layers:
+                (self.folder / "0").mkdir()
             (self.folder / "m").mkdir()
-            # The root inside must own its root folder, and the folder in which overlayfs puts its work folder.
-            folders = [f"m/upper/{name.strip('/')}" for name in ("dev", "proc", "sys", "tmp", *self.folders)]
-            script = 'umask 022 && chown 0:0 m && mkdir -p "$@" && chmod 1777 m/upper/tmp'
-            as_mapped_root(self.config, ["sh", "-c", script, "sh", *folders], own=True, cwd=self.folder)
+            (self.folder / "mounts").write_text(mounts_script(self.folder, self.overlays))
+            # The root inside must own its root directory, and the one in which overlayfs puts its work directory.
+            script = "umask 022 && chown 0:0 m && tar -xpf - -C m --numeric-owner"
+            first = skeleton(self.folders, self.overlays, self.user)
+            as_mapped_root(self.config, ["sh", "-c", script], own=True, stdin=first, cwd=self.folder)
         except BaseException:
             self.__exit__()
             raise
@@ -176,10 +181,10 @@ class Container:
         complaints = self.folder / "lxc.log"
         complaints.unlink(missing_ok=True)
         with open(log or self.folder / "log", "ab", buffering=0) as writer, Limits(self.folder.name) as limits:
-            settings = [*self._settings(cwd), *limits.settings]
-            (self.folder / "conf").write_text("".join(f"{line}\n" for line in settings))
+            lines = [*self._settings(cwd), *limits.settings]
+            (self.folder / "conf").write_text("".join(f"{line}\n" for line in lines))
             words = ["lxc-execute", "-P", str(self.folder), "-n", self.folder.name, "-f", str(self.folder / "conf")]
-            words += ["-o", str(complaints), "-l", "ERROR", "--", *command]
+            words += ["-o", str(complaints), "-l", "ERROR", "--", *self._as_user(), *command]
             ended = follow(
                 limits.enter(words),
                 writer,
@@ -201,16 +206,16 @@ class Container:
         )
 
     def copy_in(self, files: Iterable[Path], target: str, *, private: bool = False) -> None:
-        """Copy files and folders of the host into the folder `target` (absolute); they belong to the root inside.
+        """Copy files and directories of the host into the directory `target` (absolute); they belong to `user`.
 
         Parameters
         ----------
         files : iterable of Path
-            What is copied, folders with all that is in them.
+            What is copied, directories with all that is in them.
         target : str
             Made if it is not there.
         private : bool, optional
-            Only the root inside may enter the folders, whoever else there is on the host.
+            Only their owner may enter the directories, whoever else there is on the host.
 
         Raises
         ------
@@ -219,13 +224,10 @@ class Container:
         """
         if self._ran:
             raise ContainerError("files go into a container before its first command", hint="call copy_in before run")
-        buffer = io.BytesIO()
-        owned = partial(_of_root, folder_mode=0o700 if private else 0o755)
-        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for file in files:
-                archive.add(file, arcname=file.name, filter=owned)
-        command = ["sh", "-c", 'umask 022 && mkdir -p "$1" && tar -xf - -C "$1"', "sh", f"m/upper/{target.strip('/')}"]
-        as_mapped_root(self.config, command, own=True, stdin=buffer.getvalue(), cwd=self.folder)
+        script = 'umask 022 && mkdir -p "$1" && tar -xpf - -C "$1" --numeric-owner'
+        command = ["sh", "-c", script, "sh", f"m/upper/{target.strip('/')}"]
+        files_in = packed(files, self.user, 0o700 if private else 0o755)
+        as_mapped_root(self.config, command, own=True, stdin=files_in, cwd=self.folder)
 
     def read_file(self, path: str) -> bytes:
         """The contents of a regular file that was written inside.
@@ -247,52 +249,80 @@ class Container:
             os.close(folder)
 
     def keep(self, path: str, target: Path) -> None:
-        """Move a folder that was written inside to `target` and make it ours; what was at `target` is removed.
+        """Move a directory that was written inside to `target` for people to look at; what was there is removed.
+
+        It becomes ours, readable for us, and no file in it changes its user. A ``.git`` is renamed: what a build wrote
+        into one could run as soon as somebody's prompt looks at it.
 
         Raises
         ------
         ContainerError
-            The folder is not there, or a link is on the way.
+            The directory is not there, or a link is on the way.
         """
+        script = """
+            rm -rf "$2"
+            find "$1" -depth -name .git -exec mv {} {}-kept \\;
+            chmod -R u+rwX,go-w,a-s "$1"
+            sync -f "$1"
+        """
+        self._hand_over(script, path, target)
+
+    def take(self, path: str, target: Path) -> None:
+        """Move a directory that was written inside to `target`, which is not there yet: the result of a build.
+
+        It becomes ours. Modes stay, but that no file changes its user and that we can look into every directory.
+
+        Raises
+        ------
+        ContainerError
+            The directory is not there or is no directory, or a link is on the way.
+        """
+        script = """
+            find "$1" -type d ! -perm -500 -exec chmod u+rx {} \\;
+            find "$1" ! -type l -perm /7000 -exec chmod a-s,-t {} +
+        """
+        self._hand_over(script, path, target)
+
+    def _hand_over(self, script: str, path: str, target: Path) -> None:
         check_folder(self.upper, path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # chown follows no link and takes set-user-id bits away.
-        script = 'rm -rf "$2" && chown -hR 65536:65536 "$1" && chmod -R u+rwX,go-w "$1" && mv "$1" "$2"'
+        # chown follows no link.
+        command = f'set -e; {script}\nchown -hR 65536:65536 "$1"; mv -T "$1" "$2"'
         source = f"m/upper/{path.strip('/')}"
-        as_mapped_root(self.config, ["sh", "-c", script, "sh", source, target], own=True, cwd=self.folder)
+        as_mapped_root(self.config, ["sh", "-c", command, "sh", source, target], own=True, cwd=self.folder)
 
     def _check(self) -> None:
-        for path in (*self.layers, *(bind.source for bind in self.binds)):
+        for path in (
+            *self.layers,
+            *(bind.source for bind in self.binds),
+            *(p for o in self.overlays for p in o.layers),
+        ):
             if not path.exists():
-                raise ContainerError(f"{path} is not there, and a container needs it")
+                raise ContainerError(f"{path} is not there, and a sandbox needs it")
         place = str(self.config.store)
         if any(letter in place for letter in ":,\\\n \t"):
             raise ContainerError(f"the store is at {place!r}", hint="set MERE_STORE to a path without : , \\ or blanks")
-        if not 0 < len(self.layers) <= _MOST_LAYERS or len(place) > _LONGEST_PATH:
-            hint = f"layers: from 1 to {_MOST_LAYERS}; path of the store: at most {_LONGEST_PATH} characters"
+        if len(self.layers) > _MOST_LAYERS or len(place) > _LONGEST_PATH:
+            hint = f"layers: at most {_MOST_LAYERS}; path of the store: at most {_LONGEST_PATH} characters"
             raise ContainerError(f"a root of {len(self.layers)} layers in the store {place}", hint=hint)
 
-    def _rootfs(self) -> str:
-        # LXC wants a slash in front, and mounts with our folder as its current one.
-        lower = [str(self.folder / "0"), *map(str, range(1, len(self.layers)))]
-        return f"overlayfs:{':'.join(lower)}:{self.upper}"
+    def _as_user(self) -> list[str]:
+        # Not by a setting of LXC: its first process would change the user, and then no longer die with us.
+        ids = [f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"]
+        return ["setpriv", *ids, "--"] if self.user else []
 
     def _settings(self, cwd: str) -> list[str]:
-        ids = id_range(self.config)
-        try:
-            fixed = (self.config.recipes / _FIXED).read_text().splitlines()
-        except OSError as error:
-            hint = f"git checkout recipes/{_FIXED}"
-            raise ContainerError(f"cannot read recipes/{_FIXED}: {error.strerror}", hint=hint) from None
+        # LXC wants a slash in front, and mounts with our directory as its current one.
+        lower = [str(self.folder / "0"), *map(str, range(1, len(self.layers)))]
         lines = [
-            *fixed,
+            *settings(self.config, host=self.host, confined=self.confined),
             f"lxc.uts.name = {self.name}",
-            f"lxc.rootfs.path = {self._rootfs()}",
-            f"lxc.idmap = u 0 {ids.uid} {ids.count}",
-            f"lxc.idmap = g 0 {ids.gid} {ids.count}",
+            f"lxc.rootfs.path = overlayfs:{':'.join(lower)}:{self.upper}",
             f"lxc.init.cwd = {cwd}",
         ]
         lines += [bind.setting for bind in self.binds]
+        if self.overlays:
+            lines.append(f"lxc.hook.mount = sh {self.folder / 'mounts'}")
         for name, value in self.environment.items():
             if "\n" in name + value:
                 raise ContainerError(f"the environment variable {name!r} has more than one line")
@@ -300,17 +330,10 @@ class Container:
         return lines
 
 
-def _of_root(member: tarfile.TarInfo, folder_mode: int) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    member.mode = folder_mode if member.isdir() else 0o755 if member.mode & 0o111 else 0o644
-    return member
-
-
-def _escaped(path: str) -> str:
-    for letter in "\\ \t\n":
-        path = path.replace(letter, f"\\{ord(letter):03o}")
-    return path
+def _name_layers(folder: Path, layers: Sequence[Path]) -> None:
+    folder.mkdir(exist_ok=True)
+    for number, layer in enumerate(layers):
+        (folder / str(number)).symlink_to(layer)
 
 
 def _raise_complaints(said: str) -> None:

@@ -1,4 +1,4 @@
-"""Containers: what is inside, what is not, and that nothing stays behind."""
+"""Sandboxes: what is inside, what is not, and that nothing stays behind."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.containers.container import Bind, Container, Result
 from mere_helpers.containers.idmap import IdRange, as_mapped_root, id_range
+from mere_helpers.containers.sandbox import Bind, Result, Sandbox
 from mere_helpers.errors import ContainerError
 
 from .rooms import CHECKOUT
@@ -35,7 +35,7 @@ _MODULES = "pytest _pytest pluggy iniconfig packaging pygments requests urllib3 
 
 
 def sh(room: Config, layers: Path | list[Path], script: str, **options: Any) -> Result:
-    with Container(room, layers if isinstance(layers, list) else [layers]) as container:
+    with Sandbox(room, layers if isinstance(layers, list) else [layers]) as container:
         return container.run(["/bin/sh", "-c", script], **options)
 
 
@@ -46,9 +46,9 @@ def left_over(room: Config) -> list[str]:
 
 
 def test_own_namespaces(room: Config, busybox: Path) -> None:
-    script = "id -u; hostname; ip -o link | wc -l; ip link show up | wc -l; echo $$; pwd; tty; cat"
+    script = "id -u; hostname; ip -o link | wc -l; ip link show up lo | wc -l; echo $$; pwd; tty; cat"
     result = sh(room, busybox, script, cwd="/tmp")
-    assert (result.code, result.tail.split()) == (0, ["0", "mere", "1", "0", "2", "/tmp", "not", "a", "tty"])
+    assert (result.code, result.tail.split()) == (0, ["0", "mere", "1", "2", "2", "/tmp", "not", "a", "tty"])
     for kind in ("user", "pid", "net", "mnt", "uts", "ipc"):
         inside = sh(room, busybox, f"readlink /proc/self/ns/{kind}").tail.strip()
         assert inside.startswith(kind) and inside != os.readlink(f"/proc/self/ns/{kind}")
@@ -56,7 +56,7 @@ def test_own_namespaces(room: Config, busybox: Path) -> None:
 
 def test_root_inside_is_nobody_outside(room: Config, busybox: Path) -> None:
     ids = id_range(room)
-    with Container(room, [busybox]) as container:
+    with Sandbox(room, [busybox]) as container:
         result = container.run(
             ["/bin/sh", "-c", "cat /proc/self/uid_map; echo x > /file; mknod /zero c 1 5 || echo refused"]
         )
@@ -67,7 +67,7 @@ def test_root_inside_is_nobody_outside(room: Config, busybox: Path) -> None:
 
 def test_root_inside_can_be_another_nobody(room: Config, busybox: Path, tmp_path: Path) -> None:
     other = replace(room, id_shift=1)
-    with Container(other, [busybox], folders=("/kept",)) as container:
+    with Sandbox(other, [busybox], folders=("/kept",)) as container:
         result = container.run(["/bin/sh", "-c", "cat /proc/self/uid_map; echo x > /kept/file"])
         assert result.tail.split()[:3] == ["0", str(id_range(room).uid + 1), "65535"]
         assert (container.upper / "kept/file").stat().st_uid == id_range(other).uid
@@ -77,7 +77,7 @@ def test_root_inside_can_be_another_nobody(room: Config, busybox: Path, tmp_path
 
 def test_environment_is_the_one_given(room: Config, busybox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "x")
-    with Container(room, [busybox], environment={"PATH": "/bin", "A": "b c'\"$x"}) as container:
+    with Sandbox(room, [busybox], environment={"PATH": "/bin", "A": "b c'\"$x"}) as container:
         lines = container.run(["/bin/env"]).tail.splitlines()
     assert sorted(lines) == ["A=b c'\"$x", "PATH=/bin", "container=lxc"]
 
@@ -125,7 +125,7 @@ def test_bound_files(room: Config, busybox: Path, tmp_path: Path) -> None:
         Bind(folder, "/writable", readonly=False),
         Bind(folder, "/ro"),
     ]
-    with Container(room, [busybox], binds=binds, folders=["/sources"]) as container:
+    with Sandbox(room, [busybox], binds=binds, folders=["/sources"]) as container:
         result = container.run(
             ["/bin/sh", "-c", "cat '/sources/with blank'; echo x > /writable/new; echo x > /ro/other || echo no"]
         )
@@ -140,7 +140,7 @@ def test_files_go_in_as_root(room: Config, busybox: Path, tmp_path: Path) -> Non
     script = tmp_path / "script"
     script.write_text("#!/bin/sh\n")
     script.chmod(0o700)
-    with Container(room, [busybox]) as container:
+    with Sandbox(room, [busybox]) as container:
         container.copy_in([recipe, script], "/deep/below")
         result = container.run(
             ["/bin/sh", "-c", "cd /deep/below; stat -c '%u:%g %a %n' . script recipe recipe/sub/fix.patch"]
@@ -158,7 +158,7 @@ def test_files_go_in_as_root(room: Config, busybox: Path, tmp_path: Path) -> Non
 def test_private_folders_are_for_root_inside_alone(room: Config, busybox: Path, tmp_path: Path) -> None:
     (tmp_path / "key/deep").mkdir(parents=True)
     (tmp_path / "key/secret").write_text("secret")
-    with Container(room, [busybox]) as container:
+    with Sandbox(room, [busybox]) as container:
         container.copy_in([tmp_path / "key"], "/", private=True)
         modes = [(container.upper / name).stat().st_mode & 0o777 for name in ("", "key")]
         result = container.run(["/bin/sh", "-c", "stat -c %a /key/deep; cat /key/secret"])
@@ -199,7 +199,7 @@ def test_peak_memory(room: Config, busybox: Path) -> None:
 
 
 def test_time_out_kills_everything(room: Config, busybox: Path) -> None:
-    with Container(room, [busybox]) as container:
+    with Sandbox(room, [busybox]) as container:
         begin = time.monotonic()
         result = container.run(["/bin/sh", "-c", "trap '' TERM; sleep 777 & echo on; sleep 777"], timeout=0.7)
         assert time.monotonic() - begin < 5
@@ -211,13 +211,13 @@ def test_time_out_kills_everything(room: Config, busybox: Path) -> None:
 def test_stop_event_ends_it(room: Config, busybox: Path) -> None:
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
-    with Container(room, [busybox], stop=stop) as container:
+    with Sandbox(room, [busybox], stop=stop) as container:
         result = container.run(["/bin/sleep", "778"])
     assert result.code and not result.timed_out and not processes("sleep 778")
 
 
 def test_nothing_left_after_an_exception(room: Config, busybox: Path) -> None:
-    with pytest.raises(ZeroDivisionError), Container(room, [busybox]) as container:
+    with pytest.raises(ZeroDivisionError), Sandbox(room, [busybox]) as container:
         container.run(["/bin/mkdir", "-m", "0", "/closed"])
         raise ZeroDivisionError
     assert not left_over(room)
@@ -228,10 +228,10 @@ def test_killed_run_leaves_nothing_for_long(room: Config, busybox: Path, kind: s
     marker = f"8{kind:03d}"
     script = (
         "import sys, pathlib; from mere_helpers.config import Config\n"
-        "from mere_helpers.containers.container import Container\n"
+        "from mere_helpers.containers.sandbox import Sandbox\n"
         f"here = pathlib.Path({str(room.store)!r})\n"
         f"config = Config(checkout=pathlib.Path({str(room.checkout)!r}), store=here, sources=here)\n"
-        f"with Container(config, [pathlib.Path({str(busybox)!r})]) as container:\n"
+        f"with Sandbox(config, [pathlib.Path({str(busybox)!r})]) as container:\n"
         f"    container.run(['/bin/sleep', '{marker}'])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", script], cwd=CHECKOUT, stderr=subprocess.DEVNULL)
@@ -248,7 +248,7 @@ def test_killed_run_leaves_nothing_for_long(room: Config, busybox: Path, kind: s
 def test_links_that_a_build_made_are_not_followed(room: Config, busybox: Path) -> None:
     script = """mkdir /out /out/real; echo good > /out/real/file; ln -s /etc/passwd /out/file; ln -s /etc /out/folder
         ln -s real /out/near; mkfifo /out/fifo"""
-    with Container(room, [busybox]) as container:
+    with Sandbox(room, [busybox]) as container:
         assert container.run(["/bin/sh", "-c", script]).code == 0
         assert container.names("/out") == ["fifo", "file", "folder", "near", "real"]
         assert container.read_file("/out/real/file") == b"good\n"
@@ -274,7 +274,7 @@ def test_links_that_a_build_made_are_not_followed(room: Config, busybox: Path) -
 def test_kept_folder_is_ours(room: Config, busybox: Path, mode: int) -> None:
     kept = room.store / "failed/kept"
     for text in ("one", "two"):
-        with Container(room, [busybox], folders=["/build"]) as container:
+        with Sandbox(room, [busybox], folders=["/build"]) as container:
             script = (
                 f"mkdir -m 500 /build/a; echo {text} > /build/a/b; chmod 4755 /build/a/b; ln -s /etc/shadow /build/c;"
                 f"chmod {mode} /build"
@@ -302,9 +302,9 @@ def test_two_at_once(room: Config, busybox: Path) -> None:
 
 
 def test_missing_layer_and_missing_range(room: Config, busybox: Path, tmp_path: Path) -> None:
-    with pytest.raises(ContainerError, match="is not there"), Container(room, [busybox / "none"]):
+    with pytest.raises(ContainerError, match="is not there"), Sandbox(room, [busybox / "none"]):
         pass
-    with pytest.raises(ContainerError, match="0 layers"), Container(room, []):
+    with pytest.raises(ContainerError, match="401 layers"), Sandbox(room, [busybox] * 401):
         pass
     (tmp_path / "subuid").write_text("somebody:200000:65536\n")
     with pytest.raises(ContainerError, match="no range") as caught:
@@ -323,7 +323,7 @@ def test_unreachable_store_says_why(room: Config, busybox: Path) -> None:
     closed = room.checkout / "closed"
     closed.mkdir(mode=0o700)
     config = Config(checkout=room.checkout, store=closed / "store", sources=closed)
-    with pytest.raises(ContainerError, match="did not start") as caught, Container(config, [busybox]) as container:
+    with pytest.raises(ContainerError, match="did not start") as caught, Sandbox(config, [busybox]) as container:
         container.run(["/bin/true"])
     assert "check" in caught.value.hint
     assert not left_over(config)
@@ -341,8 +341,8 @@ def test_all_of_this_as_an_ordinary_user() -> None:
         for part in ("mere_helpers", "tests"):
             shutil.copytree(CHECKOUT / part, copy / part)
         (copy / "recipes").mkdir()
-        for file in ("makepkg.conf", "container.conf"):
-            shutil.copy(CHECKOUT / "recipes" / file, copy / "recipes")
+        for file in (CHECKOUT / "recipes").glob("*.conf"):
+            shutil.copy(file, copy / "recipes")
         for module in _MODULES.split():
             shutil.copytree(Path(str(importlib.import_module(module).__file__)).parent, copy / module)
         shutil.copy(str(importlib.import_module("py").__file__), copy)
@@ -364,8 +364,9 @@ def test_all_of_this_as_an_ordinary_user() -> None:
             copy,
         ]
         tests = [
-            "tests/test_container.py",
+            "tests/test_sandbox.py",
             "tests/test_layers.py",
+            "tests/test_step.py",
             "tests/test_package.py::test_split_package_with_sources",
         ]
         done = subprocess.run([*as_user, *command, *tests, "-W", "ignore"], cwd=copy, capture_output=True, text=True)
@@ -410,7 +411,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 def test_what_a_killed_removal_left_is_removed(room: Config, busybox: Path) -> None:
     left = room.store / "containers/gone-mere-1-1"
     (left / "m/upper").mkdir(parents=True)
-    with Container(room, [busybox]) as container:
+    with Sandbox(room, [busybox]) as container:
         assert container.folder.is_dir()
         name = container.folder
     assert not name.exists()

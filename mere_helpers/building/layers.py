@@ -1,0 +1,236 @@
+"""One layer a package: installed once by pacman in a sandbox, compared with what our own reader saw, then reused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from ..config import Config
+from ..containers.idmap import as_mapped_root
+from ..containers.sandbox import Bind, Sandbox
+from ..containers.untrusted import check_folder
+from ..errors import ContainerError, StoreError
+from ..storage.lock import Locks
+from ..storage.tree import FULL, disk_trouble, is_full, sync_folder
+from .package_file import inventory
+
+#: Where an installer has its pacman, and where pacman notes what is installed.
+_PACMAN, _DATABASE = "mere/bin/pacman", "var/lib/pacman"
+
+#: What pacman's database holds of one package, and of none.
+_NOTES = {"desc", "files", "mtree", "install"}
+
+# Package files come out of the verified store.
+_CONFIGURATION = "[options]\nSigLevel = Never\nLocalFileSigLevel = Never\n"
+
+#: Layers that this process has found as they were when they were made.
+_SEEN: set[tuple[Path, str]] = set()
+
+
+def package_layer(
+    config: Config, package_file: Path, installer: Sequence[Path], *, stop: threading.Event | None = None
+) -> Path:
+    """The directory with this package installed and nothing else, made at the first call.
+
+    It holds the package's files and its entry of pacman's database, and belongs to the root of sandboxes. Install
+    scripts are not run: what they did would be in no file list. What pacman has installed is compared with what our own
+    reader finds in the package, so that no file gets into a root that the checks of the package have not seen. A layer
+    that has changed since, or that a power failure has cut short, is made again.
+
+    Parameters
+    ----------
+    config : Config
+        Its `store` keeps the layers, by what is in the package file and which pacman installed it.
+    package_file : Path
+        The package.
+    installer : sequence of Path
+        The root, topmost directory first, of the sandbox in which ``/mere/bin/pacman`` installs the package.
+    stop : threading.Event, optional
+        Once it is set, nobody waits for another who is making the same layer.
+
+    Raises
+    ------
+    StoreError
+        The package file or pacman cannot be read, or the store not written.
+    ContainerError
+        pacman could not install the package; the message ends with what it said. Or it has installed something else
+        than the package's reader found in it.
+    """
+    # Another pacman may install in another way.
+    pacman = next((layer / _PACMAN for layer in installer if (layer / _PACMAN).exists()), installer[0] / _PACMAN)
+    name = hashlib.sha256(f"{_sha256(package_file)} {_sha256(pacman)}".encode()).hexdigest()[:16]
+    layer = config.store / "layers" / name
+    with Locks(config.store / "locks", stop or threading.Event()).hold(f"layer-{name}"):
+        if not _unchanged(config, layer):
+            with disk_trouble():
+                _install(config, package_file, installer, layer)
+    return layer
+
+
+def compose(
+    config: Config,
+    packages: Iterable[Path],
+    tools: Sequence[Path],
+    installer: Sequence[Path],
+    *,
+    stop: threading.Event | None = None,
+) -> list[Path]:
+    """The layers of a root, topmost first: a layer for each package file, over the trees of tools."""
+    return [*(package_layer(config, package, installer, stop=stop) for package in packages), *tools]
+
+
+def check_layers(config: Config) -> int:
+    """Read every file of every layer again; the result is how many layers there are.
+
+    Raises
+    ------
+    StoreError
+        A layer is not what it was when it was made; it is removed, and made again when it is needed.
+    """
+    layers = _layers(config)
+    for layer in layers:
+        with _lock(config, layer):
+            record = _record(layer)
+            if record is None or record["contents"] != _contents(config, layer):
+                _remove(config, layer)
+                raise StoreError(f"{layer} is not what it was", hint="it is removed, and made again when it is needed")
+    return len(layers)
+
+
+def remove_layers(config: Config, keep: Iterable[Path] = ()) -> None:
+    """Remove all layers but those in `keep`; the files in them are not ours, so that a plain ``rm`` may not do it."""
+    kept = {path.name for path in keep}
+    for layer in _layers(config):
+        if layer.name not in kept:
+            with _lock(config, layer):
+                _remove(config, layer)
+
+
+def _layers(config: Config) -> list[Path]:
+    return [path for path in sorted((config.store / "layers").glob("*")) if path.is_dir()]
+
+
+def _lock(config: Config, layer: Path) -> AbstractContextManager[None]:
+    return Locks(config.store / "locks", threading.Event()).hold(f"layer-{layer.name}")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError(f"cannot read {path.name}: {error.strerror}") from error
+
+
+def _install(config: Config, package_file: Path, installer: Sequence[Path], layer: Path) -> None:
+    _remove(config, layer)
+    layer.parent.mkdir(parents=True, exist_ok=True)
+    settings = layer.with_name("pacman.conf")
+    settings.write_text(_CONFIGURATION)
+    binds = [Bind(package_file.resolve(), f"/package/{package_file.name}"), Bind(settings, "/pacman.conf")]
+    with Sandbox(config, installer, binds=binds, folders=(f"/layer/{_DATABASE}", "/aside")) as sandbox:
+        command = [f"/{_PACMAN}", "--root", "/layer", "--dbpath", f"/layer/{_DATABASE}", "--config", "/pacman.conf"]
+        command += ["--cachedir", "/aside", "--hookdir", "/aside", "--gpgdir", "/aside", "--logfile", "/dev/null"]
+        # Dependencies are other layers, so they are not looked for (-dd).
+        command += ["-Udd", "--noconfirm", "--noscriptlet", "--noprogressbar", f"/package/{package_file.name}"]
+        done = sandbox.run(command)
+        if done.code:
+            hint = FULL if is_full(config.store) else ""
+            raise ContainerError(f"pacman failed for {package_file.name}: {done.tail.strip()[-2000:]}", hint=hint)
+        check_folder(sandbox.upper, "layer")
+        made = sandbox.upper / "layer"
+        _compare(config, package_file, made)
+        # A name is given to what the disk has: after a power failure there is all of a layer, or nothing.
+        script = 'sync -f "$1" && mv -T "$1" "$2"'
+        as_mapped_root(config, ["sh", "-c", script, "sh", made, layer], own=True)
+    sync_folder(layer.parent)
+    aside = _record_file(layer).with_suffix(".new")
+    aside.write_text(json.dumps({"state": _state(config, layer), "contents": _contents(config, layer)}))
+    aside.replace(_record_file(layer))
+
+
+def _compare(config: Config, package_file: Path, made: Path) -> None:
+    """Raise an error unless a directory holds what the package's reader finds in it, and pacman's notes about it."""
+    expected = {name: (m.kind, m.mode, m.target, m.sha256) for name, m in inventory(package_file).items()}
+    found = {
+        name: (kind, 0 if kind == "l" else int(mode, 8), target, sha256) if owner == "0:0" else (owner,)
+        for name, (kind, mode, owner, target, sha256) in _files(config, made).items()
+        if name in expected or not _is_note(name)
+    }
+    different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if different:
+        raise ContainerError(
+            f"pacman has not installed what is in {package_file.name}: {', '.join(different[:5])}",
+            hint=f"bsdtar -tvf {shlex.quote(str(package_file))}   # two programs read this package differently",
+        )
+
+
+def _is_note(name: str) -> bool:
+    """Whether a name is one of pacman's own database, or of a directory above it."""
+    if f"{_DATABASE}/local/".startswith(f"{name}/"):
+        return True
+    parts = name.removeprefix(f"{_DATABASE}/local/").split("/")
+    return name.startswith(f"{_DATABASE}/local/") and (len(parts) == 1 or (len(parts) == 2 and parts[1] in _NOTES))
+
+
+def _unchanged(config: Config, layer: Path) -> bool:
+    record = _record(layer)
+    if record is None or not layer.is_dir():
+        return False
+    mark = (layer, record["state"])
+    if mark not in _SEEN and record["state"] == _state(config, layer):
+        _SEEN.add(mark)
+    return mark in _SEEN
+
+
+def _record_file(layer: Path) -> Path:
+    """What we know of a layer; it is ours, and out of reach of everybody inside."""
+    return layer.with_name(f"{layer.name}.json")
+
+
+def _record(layer: Path) -> dict[str, str] | None:
+    try:
+        record = json.loads(_record_file(layer).read_bytes())
+        return {part: str(record[part]) for part in ("state", "contents")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remove(config: Config, layer: Path) -> None:
+    _record_file(layer).unlink(missing_ok=True)
+    if layer.exists():
+        as_mapped_root(config, ["rm", "-rf", layer], own=True)
+
+
+def _contents(config: Config, layer: Path) -> str:
+    """A hash over all names and their attributes, and over what is in the files."""
+    files = sorted((name, *about) for name, about in _files(config, layer).items())
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+
+def _state(config: Config, layer: Path) -> str:
+    """A hash over names, inode numbers and times: nobody can change a file and leave its ctime as it was."""
+    lines = sorted(_find(config, layer, r"%P %y %m %U:%G %n %i %s %T@ %C@ %l\0").split("\0"))
+    return hashlib.sha256("\0".join(lines).encode()).hexdigest()
+
+
+def _files(config: Config, folder: Path) -> dict[str, tuple[str, str, str, str, str]]:
+    """Kind, permissions, owner, target of a link and sha256 of each file below a directory, by name."""
+    words = _find(config, folder, r"%P\0%y\0%m\0%U:%G\0%l\0").split("\0")[:-1]
+    script = 'cd "$1" && find . -type f -print0 | xargs -0r sha256sum -bz'
+    said = as_mapped_root(config, ["sh", "-c", script, "sh", folder]).split("\0")[:-1]
+    # Each is "SHA256 *./NAME".
+    sums = {line[68:]: line[:64] for line in said}
+    return {
+        name: (kind, mode, owner, target, sums.get(name, ""))
+        for name, kind, mode, owner, target in zip(*[iter(words)] * 5, strict=True)
+    }
+
+
+def _find(config: Config, folder: Path, form: str) -> str:
+    return as_mapped_root(config, ["find", folder, "-mindepth", "1", "-printf", form])
