@@ -13,6 +13,7 @@ from ..config import EPOCH, TARGET, Config, clean_environment
 from ..containers.sandbox import BUILDER, Bind, Overlay, Result, Sandbox
 from ..errors import BuildError, ContainerError, StoreError
 from ..fetching.source import verified_path
+from ..machine.prefixes import python_prefixes
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
 from ..storage.trash import discard
@@ -124,12 +125,6 @@ def tools_overlay(entries: Mapping[str, Entry]) -> list[Overlay]:
     return [Overlay([entry.tree for entry in entries.values()], f"{PLACE}/tools")] if entries else []
 
 
-def host_python() -> list[Bind]:
-    """The Python that runs us, with meson and ninja beside it, where ``host.conf`` does not show it."""
-    prefixes = {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve()}
-    return [Bind(path, str(path)) for path in sorted(prefixes) if not path.is_relative_to("/usr")]
-
-
 def _sandbox(
     config: Config,
     recipe: Recipe,
@@ -140,7 +135,7 @@ def _sandbox(
     binds = [
         # It may have changed since it was fetched, and what is built goes by the pin.
         *(Bind(verified_path(config, source), f"/sources/{source.name}") for source in recipe.sources),
-        *host_python(),
+        *(Bind(prefix, str(prefix)) for prefix in python_prefixes()),
     ]
     if jobserver:
         binds.append(Bind(jobserver.path.parent, f"{PLACE}/jobs", readonly=False))

@@ -1,1 +1,1 @@
-"""Containers: ids, limits, layers, and what may be read of what was left in one."""
+"""Sandboxes: ids, limits, settings, and what may be read of what was left in one."""

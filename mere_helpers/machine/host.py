@@ -14,6 +14,7 @@ from ..errors import ContainerError, HostError
 from ..report import Table
 from .distribution import privilege
 from .host_checks import CHECKS, Check, Host
+from .prefixes import python_prefixes
 
 
 def check_host(config: Config, *, checks: dict[str, Callable[[Host], Check]] | None = None) -> Table:
@@ -50,7 +51,7 @@ def check_host(config: Config, *, checks: dict[str, Callable[[Host], Check]] | N
 
 
 def open_path(config: Config) -> list[Path]:
-    """Make the store and the cache of sources, and let the containers' root pass through the folders above them.
+    """Make the store and the cache of sources, and let the containers' root pass to them, and to our Python.
 
     A home folder is often closed to others. The root of a container is another, powerless user outside, so it gets the
     right to pass (not to read) by an access control list; nobody else gains anything, and no privilege is needed.
@@ -66,7 +67,7 @@ def open_path(config: Config) -> list[Path]:
         A folder is not ours to change, or its file system has no access control lists.
     """
     changed: list[Path] = []
-    for folder in (config.store, config.sources):
+    for folder in (config.store, config.sources, *python_prefixes()):
         _make_folder(folder)
         while blocked := first_closed(config, folder):
             if blocked in changed:
@@ -107,7 +108,7 @@ def _all_checks() -> dict[str, Callable[[Host], Check]]:
 def _way_to_store(host: Host) -> Check:
     try:
         uid = id_range(host.config).uid
-        for folder in (host.config.store, host.config.sources):
+        for folder in (host.config.store, host.config.sources, *python_prefixes()):
             blocked = first_closed(host.config, folder)
             if blocked is None:
                 continue
