@@ -8,6 +8,7 @@ import pwd
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ import pytest
 
 from mere_helpers.config import Config
 from mere_helpers.containers.idmap import IdRange, as_mapped_root, id_range
-from mere_helpers.containers.sandbox import Bind, Result, Sandbox
+from mere_helpers.containers.sandbox import BUILDER, Bind, Overlay, Result, Sandbox
 from mere_helpers.errors import ContainerError
 
 from .rooms import CHECKOUT
@@ -420,3 +421,117 @@ def test_what_a_killed_removal_left_is_removed(room: Config, busybox: Path) -> N
             return
         time.sleep(0.1)
     pytest.fail("still there after ten seconds")
+
+
+def test_an_overlay_can_be_written_to_and_its_layers_stay(room: Config, busybox: Path) -> None:
+    one, two = room.checkout / "one", room.checkout / "two"
+    for layer in (one, two):
+        (layer / "folder").mkdir(parents=True)
+        (layer / "folder" / layer.name).write_text(layer.name)
+        (layer / "folder" / layer.name).chmod(0o444)
+    script = """
+        cat folder/one folder/two; echo
+        echo new > folder/new && rm folder/one && echo other > folder/two && exit 9
+        rm -r folder && mkdir folder && ls -A folder
+    """
+    overlay = Overlay([one, two], "/place")
+    with Sandbox(room, [busybox], overlays=[overlay]) as sandbox:
+        result = sandbox.run(["/bin/sh", "-ec", script], cwd="/place")
+        assert (result.code, result.tail.split("\n")[0]) == (0, "onetwo"), result.tail
+        assert "can't create folder/two: Permission denied" in result.tail
+    assert (one / "folder/one").read_text() == "one" and (two / "folder/two").read_text() == "two"
+    assert [path.name for path in (one / "folder").iterdir()] == ["one"]
+
+
+def test_what_is_taken_keeps_its_modes_and_changes_no_user(room: Config, busybox: Path, tmp_path: Path) -> None:
+    script = """
+        umask 022; mkdir -p /out/folder/closed; echo a > /out/plain; echo b > /out/program; chmod 6755 /out/program
+        chmod 440 /out/plain; ln -s /etc/passwd /out/link; chmod 100 /out/folder/closed; chmod 1777 /out/folder
+    """
+    with Sandbox(room, [busybox], folders=["/out"]) as sandbox:
+        assert sandbox.run(["/bin/sh", "-ec", script]).code == 0
+        sandbox.take("/out", tmp_path / "out")
+    modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in (tmp_path / "out").rglob("*")}
+    assert modes == {"folder": 0o777, "closed": 0o500, "plain": 0o440, "program": 0o755, "link": 0o777}
+    assert {path.lstat().st_uid for path in (tmp_path / "out").rglob("*")} == {os.getuid()}
+
+
+@pytest.mark.parametrize("script", ["rmdir /out; ln -s /etc /out", "rmdir /out", "rmdir /out; mkfifo /out"])
+def test_what_is_no_directory_is_not_taken(room: Config, busybox: Path, tmp_path: Path, script: str) -> None:
+    with Sandbox(room, [busybox], folders=["/out"]) as sandbox:
+        assert sandbox.run(["/bin/sh", "-ec", script]).code == 0
+        with pytest.raises(ContainerError, match="cannot read /out of the container"):
+            sandbox.take("/out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_git_does_not_look_into_what_is_kept(room: Config, busybox: Path, tmp_path: Path) -> None:
+    script = "mkdir -p /out/a/.git/b/.git && echo '[core] fsmonitor = evil' > /out/a/.git/config && echo x > /out/.git"
+    with Sandbox(room, [busybox], folders=["/out"]) as sandbox:
+        assert sandbox.run(["/bin/sh", "-ec", script]).code == 0
+        sandbox.keep("/out", tmp_path / "kept")
+    assert not list((tmp_path / "kept").rglob(".git"))
+    assert (tmp_path / "kept/a/.git-kept/config").is_file()
+
+
+def test_the_loopback_interface_works_and_leads_nowhere_else(room: Config, busybox: Path) -> None:
+    script = "nc -l -p 4711 -e echo answer & sleep 0.3; nc 127.0.0.1 4711; ip route | wc -l; ip -o link | wc -l"
+    assert sh(room, busybox, script).tail.split() == ["answer", "0", "1"]
+
+
+_CALLS = """
+import ctypes, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    result = libc.syscall(number, *arguments)
+    return os.strerror(ctypes.get_errno()) if result < 0 else "allowed"
+print("unshare", call(272, 0x10000000))
+print("clone3", call(435, 0, 0))
+print("mount", call(165, b"none", b"/tmp", b"tmpfs", 0, 0))
+print("keyctl", call(250, 0, -3, 0))
+print("io_uring_setup", call(425, 1, 0))
+print("bpf", call(321, 0, 0, 0))
+print("userfaultfd", call(323, 1))
+for name, arguments in {"vsock": (40, 1, 0), "nftables": (16, 3, 12)}.items():
+    try:
+        socket.socket(*arguments)
+        print(name, "allowed")
+    except OSError as error:
+        print(name, error.strerror)
+"""
+
+
+def test_system_calls_that_no_build_needs_are_refused(room: Config) -> None:
+    with Sandbox(room, [], host=True, user=BUILDER) as sandbox:
+        said = dict(line.split(" ", 1) for line in sandbox.run(["python3", "-c", _CALLS]).tail.splitlines())
+    assert said == {
+        "unshare": "Operation not permitted",
+        "clone3": "Function not implemented",
+        "mount": "Operation not permitted",
+        "keyctl": "Function not implemented",
+        "io_uring_setup": "Function not implemented",
+        "bpf": "Operation not permitted",
+        "userfaultfd": "Operation not permitted",
+        "vsock": "Address family not supported by protocol",
+        "nftables": "Address family not supported by protocol",
+    }
+
+
+def test_what_is_not_confined_may_make_namespaces_and_mount(room: Config, busybox: Path) -> None:
+    script = ["/bin/sh", "-c", "mount -t tmpfs none /tmp && unshare -m true && grep Seccomp: /proc/self/status"]
+    with Sandbox(room, [busybox], confined=False) as sandbox:
+        assert sandbox.run(script).tail.split() == ["Seccomp:", "0"]
+    with Sandbox(room, [busybox]) as sandbox:
+        assert sandbox.run(script).code != 0
+
+
+def test_steps_and_cells_are_an_ordinary_user_without_capabilities(room: Config) -> None:
+    with Sandbox(room, [], host=True, user=BUILDER, folders=["/mine"]) as sandbox:
+        said = sandbox.run(
+            ["sh", "-c", "id -u; id -G; grep -E 'Cap(Prm|Eff|Amb)|NoNew' /proc/self/status; touch /mine/a"]
+        )
+    assert said.tail.split() == [
+        "1000",
+        "1000",
+        *"CapPrm: 0 CapEff: 0 CapAmb: 0 NoNewPrivs: 1".replace(" 0", " " + "0" * 16).split(),
+    ]
