@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
 from ..storage.tree import FULL, is_full
 from .comparison import differences
-from .jobserver import Jobserver
+from .jobserver import Jobserver, Lease
 from .package_file import SUFFIX, package_info, problems
 
 #: What runs in the container; the chapters show it.
@@ -105,8 +106,8 @@ def build_package(
     name = recipe.id.replace("/", "-")
 
     def produce(folder: Path) -> dict:
-        with store.lock(name):
-            build = _Build(config, recipe, layers, jobserver, reference, surroundings or Surroundings(), timeout)
+        with store.lock(name), jobserver.lease() if jobserver else nullcontext() as lease:
+            build = _Build(config, recipe, layers, lease, reference, surroundings or Surroundings(), timeout)
             return build.run(folder)
 
     return store.add(recipe.id, key, inputs or {}, produce)
@@ -120,7 +121,7 @@ class _Build:
         config: Config,
         recipe: Recipe,
         layers: Sequence[Path],
-        jobserver: Jobserver | None,
+        lease: Lease | None,
         reference: Entry | None,
         surroundings: Surroundings,
         timeout: float | None,
@@ -128,16 +129,16 @@ class _Build:
         name = recipe.id.replace("/", "-")
         self.config, self.recipe, self.layers, self.timeout = config, recipe, layers, timeout
         self.reference, self.surroundings = reference, surroundings
-        self.stop = jobserver.stop if jobserver else threading.Event()
+        self.stop = lease.stop if lease else threading.Event()
         self.log = config.logs / f"{name}.log"
         self.failed = config.store / "failed" / name
         self.binds = [Bind(source_path(config, source), f"/sources/{source.name}") for source in recipe.sources]
-        if jobserver:
-            self.binds.append(Bind(jobserver.path.parent, "/js", readonly=False))
+        if lease:
+            self.binds.append(Bind(lease.folder, "/js"))
         self.environment = clean_environment(
             PATH="/usr/bin:/bin",
             HOME="/build",
-            MAKEFLAGS=jobserver.makeflags("/js/fifo") if jobserver else f"-j{config.jobs}",
+            MAKEFLAGS=lease.makeflags("/js/fifo") if lease else f"-j{config.jobs}",
         )
         self.environment |= surroundings.environment
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from ..config import EPOCH, TARGET, Config, clean_environment
@@ -26,7 +26,7 @@ from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
 from ..storage.trash import discard
 from ..storage.tree import FULL, is_full, link_tree
-from .jobserver import Jobserver
+from .jobserver import Jobserver, Lease
 
 _RUNNER = Path(__file__).with_name("step.bash")
 _ARCHIVE = re.compile(r"\.(tar(\.\w+)?|tgz|tbz2?|txz)$")
@@ -98,7 +98,7 @@ def build_step(
 
     def produce(folder: Path) -> dict:
         # The work folder is named after the step, not the key, so that it is easy to find.
-        with store.lock(name):
+        with store.lock(name), jobserver.lease() if jobserver else nullcontext() as lease:
             began = time.monotonic()
             discard(work, trash)
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -106,9 +106,9 @@ def build_step(
             try:
                 linked = _fill(config, work, recipe, dependencies)
                 before = {path: _state(path) for path in linked}
-                command = _command(config, recipe, work, place, jobserver)
-                environment = _environment(config, recipe, place, work, jobserver)
-                stop = jobserver.stop if jobserver else threading.Event()
+                command = _command(config, recipe, work, place, lease)
+                environment = _environment(config, recipe, place, work, lease)
+                stop = lease.stop if lease else threading.Event()
                 try:
                     measures = _run(recipe.id, command, environment, log, stop, timeout)
                 except BuildError as error:
@@ -159,18 +159,18 @@ def _fill(config: Config, work: Path, recipe: Recipe, dependencies: Mapping[str,
     return linked
 
 
-def _command(config: Config, recipe: Recipe, work: Path, place: str, jobserver: Jobserver | None) -> list[str]:
+def _command(config: Config, recipe: Recipe, work: Path, place: str, lease: Lease | None) -> list[str]:
     # When unshare dies it takes the first process of the step with it, and that ends all others.
     namespaces = ["--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "--kill-child"]
     prefix = ["unshare", *namespaces, "--", "bash", "-euc", _ENTER, "enter"]
-    jobs = str(jobserver.path.parent) if jobserver else ""
+    jobs = str(lease.folder) if lease else ""
     archives = [str(source_path(config, source)) for source in recipe.sources if _ARCHIVE.search(source.name)]
     return [*prefix, str(work), place, jobs, *archives]
 
 
-def _environment(config: Config, recipe: Recipe, place: str, work: Path, jobserver: Jobserver | None) -> dict[str, str]:
+def _environment(config: Config, recipe: Recipe, place: str, work: Path, lease: Lease | None) -> dict[str, str]:
     # The host's make may be older than 4.4, and then refuses a jobserver that is a fifo.
-    ours = jobserver is not None and (work / "tools/mere/bin/make").exists()
+    ours = lease is not None and (work / "tools/mere/bin/make").exists()
     compilers = dict(zip(("CC", "CXX"), config.compilers or (), strict=False)) if recipe.by_host else {}
     path = [f"{place}/tools/mere/bin", str(Path(sys.executable).parent), clean_environment()["PATH"]]
     return clean_environment(
@@ -182,7 +182,7 @@ def _environment(config: Config, recipe: Recipe, place: str, work: Path, jobserv
         tools=f"{place}/tools",
         target=TARGET,
         SOURCE_DATE_EPOCH=str(EPOCH),
-        MAKEFLAGS=jobserver.makeflags(f"{place}/jobs/fifo") if jobserver and ours else f"-j{config.jobs}",
+        MAKEFLAGS=lease.makeflags(f"{place}/jobs/fifo") if lease and ours else f"-j{config.jobs}",
         **compilers,
     )
 
