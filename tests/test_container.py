@@ -23,6 +23,7 @@ import pytest
 from mere_helpers.config import Config
 from mere_helpers.containers.container import Bind, Container, Result
 from mere_helpers.containers.idmap import IdRange, as_mapped_root, id_range
+from mere_helpers.containers.memory import own_groups
 from mere_helpers.errors import ContainerError
 
 from .rooms import CHECKOUT
@@ -198,6 +199,13 @@ def test_peak_memory(room: Config, busybox: Path) -> None:
     assert 300e6 < result.peak_bytes < 400e6
 
 
+def test_peak_memory_is_that_of_all_processes_together(room: Config, busybox: Path) -> None:
+    # Each holds what it has read, because nobody takes it.
+    one = "dd if=/dev/zero bs=100M count=1 2>/dev/null | sleep 2"
+    result = sh(room, busybox, f"{one} & {one} & {one} & wait")
+    assert 300e6 < result.peak_bytes < 400e6
+
+
 def test_time_out_kills_everything(room: Config, busybox: Path) -> None:
     with Container(room, [busybox]) as container:
         begin = time.monotonic()
@@ -214,6 +222,29 @@ def test_stop_event_ends_it(room: Config, busybox: Path) -> None:
     with Container(room, [busybox], stop=stop) as container:
         result = container.run(["/bin/sleep", "778"])
     assert result.code and not result.timed_out and not processes("sleep 778")
+
+
+def test_fork_bomb_ends(room: Config, busybox: Path) -> None:
+    # With a smaller limit than usual, for the sake of whoever else uses this machine.
+    script = (
+        "import pathlib; from mere_helpers.config import Config\n"
+        "from mere_helpers.containers.container import Container\n"
+        f"here = pathlib.Path({str(room.store)!r})\n"
+        f"config = Config(checkout=pathlib.Path({str(room.checkout)!r}), store=here, sources=here)\n"
+        f"with Container(config, [pathlib.Path({str(busybox)!r})]) as container:\n"
+        "    bomb = 'bomb() { bomb | bomb & }; bomb; sleep 779'\n"
+        "    result = container.run(['/bin/sh', '-c', bomb], timeout=2)\n"
+        'print(result.timed_out, "can\'t fork" in result.tail)\n'
+    )
+    command = ["prlimit", "--nproc=300:300", sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+    assert not processes("sleep 779") and not left_over(room)
+
+
+def test_no_file_grows_without_end(room: Config, busybox: Path) -> None:
+    result = sh(room, busybox, "ulimit -f; ulimit -c; ulimit -n; truncate -s 17g /file")
+    assert result.tail.split()[:2] == [str((16 << 30) // 512), "0"] and result.code
 
 
 def test_nothing_left_after_an_exception(room: Config, busybox: Path) -> None:
@@ -243,6 +274,7 @@ def test_killed_run_leaves_nothing_for_long(room: Config, busybox: Path, kind: s
     assert sh(room, busybox, "true").code == 0
     assert not left_over(room)
     assert not list(Path("/sys/fs/cgroup").glob(f"*/lxc.*.mere-{process.pid}-*"))
+    assert not [base for base in own_groups("memory", "pids") if (base / f"mere-run-{process.pid}").exists()]
 
 
 def test_links_that_a_build_made_are_not_followed(room: Config, busybox: Path) -> None:

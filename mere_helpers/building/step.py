@@ -80,7 +80,7 @@ def build_step(
     -------
     Entry
         Of its measures, ``wall_s`` and ``cpu_s`` are those of the step's processes; ``peak_bytes`` is what they held
-        together, sampled, where cgroups tell; elsewhere the most that a single one held.
+        together, sampled.
 
     Raises
     ------

@@ -62,8 +62,7 @@ class Result:
     wall_s, cpu_s : float
         Elapsed time, and processor time of all its processes, in seconds.
     peak_bytes : int
-        The most memory its processes held together, by samples, where cgroups tell; elsewhere that of the largest one,
-        or 0 if it was smaller than we are.
+        The most memory its processes held together, by samples, or that of the largest one if that is more.
     timed_out : bool
         It was killed because its time was up.
     """
