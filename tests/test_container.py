@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 
+from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.config import Config
 from mere_helpers.containers.container import Bind, Container, Result
 from mere_helpers.containers.idmap import IdRange, as_mapped_root, id_range
-from mere_helpers.containers.memory import own_groups
+from mere_helpers.containers.memory import own_groups, process_bytes
 from mere_helpers.errors import ContainerError
 
 from .rooms import CHECKOUT
@@ -204,6 +205,25 @@ def test_peak_memory_is_that_of_all_processes_together(room: Config, busybox: Pa
     one = "dd if=/dev/zero bs=100M count=1 2>/dev/null | sleep 2"
     result = sh(room, busybox, f"{one} & {one} & {one} & wait")
     assert 300e6 < result.peak_bytes < 400e6
+
+
+def test_memory_that_processes_inside_share_can_be_counted_once(room: Config, busybox: Path) -> None:
+    script = "x=$(head -c 100000000 /dev/zero | tr '\\0' x); (sleep 3.7; :) & (sleep 3.7; :) & wait"
+    before = process_bytes(os.getpid()), process_bytes(os.getpid(), exactly=True)
+    thread = threading.Thread(target=sh, args=[room, busybox, script])
+    thread.start()
+    wait_for(lambda: len(processes("sleep 3.7")) == 2)
+    each, once = process_bytes(os.getpid()) - before[0], process_bytes(os.getpid(), exactly=True) - before[1]
+    thread.join()
+    assert each > 300e6 and 100e6 < once < each / 2
+
+
+def test_a_fifo_of_job_tokens_works_although_its_folder_is_read_only(room: Config, busybox: Path) -> None:
+    script = "head -c 1 /js/fifo; printf + > /js/fifo; echo; rm /js/fifo 2>/dev/null || echo kept"
+    with Jobserver(room.work / "jobs", 1) as jobserver, jobserver.lease() as lease:
+        with Container(room, [busybox], binds=[Bind(lease.folder, "/js")]) as container:
+            assert container.run(["/bin/sh", "-c", script]).tail == "+\nkept\n"
+        assert jobserver.free() == 1
 
 
 def test_time_out_kills_everything(room: Config, busybox: Path) -> None:

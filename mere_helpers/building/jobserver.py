@@ -31,13 +31,13 @@ _SLOWEST_TICK_S = 0.05
 
 
 class Lease:
-    """What one build gets of the pool: a fifo of its own. `Jobserver.lease` makes it.
+    """What one build gets of the pool: a fifo of its own. `Jobserver.lease` makes it, and alone gives and takes tokens.
 
     Attributes
     ----------
     folder : Path
-        Holds the fifo and nothing else; to be mounted into the sandbox, read-only if possible (a fifo on a read-only
-        mount can still be written to).
+        A directory that contains the fifo and nothing else, to be mounted into the sandbox, read-only: a fifo on a
+        read-only mount can still be written to, but not be replaced.
     path : Path
         The fifo.
     stop : threading.Event
@@ -102,13 +102,13 @@ class Jobserver:
     Every make owns one job without asking and takes a token for each further one, so `n` builds in parallel run at
     most `n` + `tokens` jobs.
 
-    Each unread token lies in one fifo at a time. Nobody can see whether a make waits for one, so tokens that are not
-    taken move on to the next build a hundred times a second.
+    Each unread token is in one fifo at a time. We cannot see whether a make waits for one, so a token that is not taken
+    moves to the fifo of the next build, many times a second.
 
     Parameters
     ----------
     folder : Path
-        The fifos are made in a new folder in here; what killed runs left here is removed.
+        The fifos are made in a new directory in here; what killed runs left here is removed.
     tokens : int
         How many there are, usually one less than the machine has processors.
     stop : threading.Event, optional
@@ -119,7 +119,7 @@ class Jobserver:
         self.tokens = tokens
         self.stop = stop or threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
-        # Between the making of a folder and its lock, nobody must take it for a dead one.
+        # Between the making of a directory and its lock, nobody must take it for a dead one.
         gate = _lock(folder, wait=True)
         try:
             _remove_dead(folder)
@@ -175,7 +175,8 @@ class Jobserver:
         finally:
             with self._guard:
                 self._leases.remove(lease)
-                self._written.unregister(lease.file)
+                if not self._closed:
+                    self._written.unregister(lease.file)
                 lease.close()
                 self._share()
 
@@ -187,7 +188,7 @@ class Jobserver:
     def _work(self) -> None:
         idle, rotating, pause = 0, False, _TICK_S
         while not self._closed:
-            # Tokens that nobody has taken move on at the next tick; all else happens when a build returns one.
+            # Tokens that nobody has taken move at the next tick; all else happens when a build returns one.
             self._written.poll(0 if rotating else None)
             with self._guard:
                 before, idle = idle, self._share()

@@ -1,9 +1,11 @@
 """Limits of builds: memory that all of them share, processes, open files, and the size of a file.
 
-Where we may make cgroups they limit memory and processes, for all builds of this process together and for each.
-Elsewhere, which is common for an ordinary user, we look at the memory of all processes of a build a few times a second.
-In both cases the build that uses most is ended before the machine is out of memory, and is told why. Should memory run
-out between two looks, the kernel ends a process of a build rather than one of the user's.
+A few times a second we look at the memory that all processes of a build use. When all builds of this process together
+use too much, the one that uses most is ended, and its error says why. Should memory run out between two looks, the
+kernel ends a process of a build rather than one of the user's.
+
+Where we may make cgroups they tell how much is used, and are a second limit of memory and processes. An ordinary user
+often may not; then we count process by process.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ class Limits:
                 if known:
                     self._groups.append(group)
                 else:
-                    _remove(group)
+                    _remove_build(group)
                 for file, value in known:
                     file.write_text(value)
         return self
@@ -145,12 +147,9 @@ def forget(name: str) -> None:
     until = time.monotonic() + _PATIENCE
     while True:
         ours = [group for base in _bases() for group in base.glob(f"mere-run-*/{name}")]
-        groups = [*ours, *CGROUPS.glob(f"lxc.*.{name}"), *CGROUPS.glob(f"*/lxc.*.{name}")]
-        busy = [group for group in groups if not _remove(group)]
-        for group in ours:
-            # The last one of a run takes the group of all with it.
-            with suppress(OSError):
-                group.parent.rmdir()
+        others = [*CGROUPS.glob(f"lxc.*.{name}"), *CGROUPS.glob(f"*/lxc.*.{name}")]
+        busy = [group for group in ours if not _remove_build(group)]
+        busy += [group for group in others if not _remove(group)]
         # Processes that were killed hold their group until the kernel has cleared them away.
         if not busy or time.monotonic() > until:
             return
@@ -177,6 +176,14 @@ def _lost_a_process(group: Path) -> bool:
             if "oom_kill" in words and words[words.index("oom_kill") + 1] != "0":
                 return True
     return False
+
+
+def _remove_build(group: Path) -> bool:
+    """As `_remove`; the last build of a run also removes the group of all."""
+    gone = _remove(group)
+    with suppress(OSError):
+        group.parent.rmdir()
+    return gone
 
 
 def _remove(group: Path) -> bool:
