@@ -208,3 +208,20 @@ def test_a_missing_function_is_answered_with_those_there_are(config: Config) -> 
     with pytest.raises(RecipeError, match="packages/gcc has no function prepare") as caught:
         function_text(load_recipe(config, "gcc"), "prepare")
     assert caught.value.hint == "it has build, package_gcc, package_gcc-libs"
+
+
+def test_a_recipe_may_say_how_long_its_build_takes(config: Config, add_package: Add, add_step: Add) -> None:
+    assert {recipe.time_limit_s for recipe in load_recipes(config).values()} == {6 * 3600}
+    add_package("slow", more="_time_limit=86400")
+    step = add_step("cross/slow")
+    step.write_text(f"{step.read_text()}\n_time_limit=90000\n")
+    assert load_recipe(config, "packages/slow").time_limit_s == 86400
+    assert load_recipe(config, "cross/slow").time_limit_s == 90000
+
+
+@pytest.mark.parametrize("said", ["", "0", "-1", "1h", "1e99", "inf", "(1 2)", "100000000", "$'1\\n'"])
+def test_a_time_limit_is_a_number_of_seconds(config: Config, add_package: Add, said: str) -> None:
+    add_package("bad", more=f"_time_limit={said}")
+    with pytest.raises(RecipeError, match="packages/bad has the time limit") as caught:
+        load_recipe(config, "bad")
+    assert "_time_limit=SECONDS" in caught.value.hint

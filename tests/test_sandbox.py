@@ -21,8 +21,10 @@ from typing import Any
 
 import pytest
 
+from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.config import Config
 from mere_helpers.containers.idmap import IdRange, as_mapped_root, id_range
+from mere_helpers.containers.memory import own_groups, process_bytes
 from mere_helpers.containers.sandbox import BUILDER, Bind, Overlay, Result, Sandbox
 from mere_helpers.errors import ContainerError
 
@@ -199,12 +201,38 @@ def test_peak_memory(room: Config, busybox: Path) -> None:
     assert 300e6 < result.peak_bytes < 400e6
 
 
+def test_peak_memory_is_that_of_all_processes_together(room: Config, busybox: Path) -> None:
+    # Each holds what it has read, because nobody takes it.
+    one = "dd if=/dev/zero bs=100M count=1 2>/dev/null | sleep 2"
+    result = sh(room, busybox, f"{one} & {one} & {one} & wait")
+    assert 300e6 < result.peak_bytes < 400e6
+
+
+def test_memory_that_processes_inside_share_can_be_counted_once(room: Config, busybox: Path) -> None:
+    script = "x=$(head -c 100000000 /dev/zero | tr '\\0' x); (sleep 3.7; :) & (sleep 3.7; :) & wait"
+    before = process_bytes(os.getpid()), process_bytes(os.getpid(), exactly=True)
+    thread = threading.Thread(target=sh, args=[room, busybox, script])
+    thread.start()
+    wait_for(lambda: len(processes("sleep 3.7")) == 2)
+    each, once = process_bytes(os.getpid()) - before[0], process_bytes(os.getpid(), exactly=True) - before[1]
+    thread.join()
+    assert each > 300e6 and 100e6 < once < each / 2
+
+
+def test_a_fifo_of_job_tokens_works_although_its_folder_is_read_only(room: Config, busybox: Path) -> None:
+    script = "head -c 1 /js/fifo; printf + > /js/fifo; echo; rm /js/fifo 2>/dev/null || echo kept"
+    with Jobserver(room.work / "jobs", 1) as jobserver, jobserver.lease() as lease:
+        with Sandbox(room, [busybox], binds=[Bind(lease.folder, "/js")]) as container:
+            assert container.run(["/bin/sh", "-c", script]).tail == "+\nkept\n"
+        assert jobserver.free() == 1
+
+
 def test_time_out_kills_everything(room: Config, busybox: Path) -> None:
     with Sandbox(room, [busybox]) as container:
         begin = time.monotonic()
         result = container.run(["/bin/sh", "-c", "trap '' TERM; sleep 777 & echo on; sleep 777"], timeout=0.7)
         assert time.monotonic() - begin < 5
-    assert result.timed_out and result.code and result.tail == "on\n"
+    assert result.reason and result.code and result.tail == "on\n"
     assert not processes("sleep 777")
     assert not left_over(room)
 
@@ -214,7 +242,30 @@ def test_stop_event_ends_it(room: Config, busybox: Path) -> None:
     threading.Timer(0.5, stop.set).start()
     with Sandbox(room, [busybox], stop=stop) as container:
         result = container.run(["/bin/sleep", "778"])
-    assert result.code and not result.timed_out and not processes("sleep 778")
+    assert result.code and result.reason == "stopped" and not processes("sleep 778")
+
+
+def test_fork_bomb_ends(room: Config, busybox: Path) -> None:
+    # With a smaller limit than usual, for the sake of whoever else uses this machine.
+    script = (
+        "import pathlib; from mere_helpers.config import Config\n"
+        "from mere_helpers.containers.sandbox import Sandbox\n"
+        f"here = pathlib.Path({str(room.store)!r})\n"
+        f"config = Config(checkout=pathlib.Path({str(room.checkout)!r}), store=here, sources=here)\n"
+        f"with Sandbox(config, [pathlib.Path({str(busybox)!r})]) as container:\n"
+        "    bomb = 'bomb() { bomb | bomb & }; bomb; sleep 779'\n"
+        "    result = container.run(['/bin/sh', '-c', bomb], timeout=2)\n"
+        'print(bool(result.reason), "can\'t fork" in result.tail)\n'
+    )
+    command = ["prlimit", "--nproc=300:300", sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+    assert not processes("sleep 779") and not left_over(room)
+
+
+def test_no_file_grows_without_end(room: Config, busybox: Path) -> None:
+    result = sh(room, busybox, "ulimit -f; ulimit -c; ulimit -n; truncate -s 17g /file")
+    assert result.tail.split()[:2] == [str((16 << 30) // 512), "0"] and result.code
 
 
 def test_nothing_left_after_an_exception(room: Config, busybox: Path) -> None:
@@ -226,7 +277,7 @@ def test_nothing_left_after_an_exception(room: Config, busybox: Path) -> None:
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
 def test_killed_run_leaves_nothing_for_long(room: Config, busybox: Path, kind: signal.Signals) -> None:
-    marker = f"8{kind:03d}"
+    marker = f"8{kind:03d}.{os.getpid()}"
     script = (
         "import sys, pathlib; from mere_helpers.config import Config\n"
         "from mere_helpers.containers.sandbox import Sandbox\n"
@@ -244,6 +295,7 @@ def test_killed_run_leaves_nothing_for_long(room: Config, busybox: Path, kind: s
     assert sh(room, busybox, "true").code == 0
     assert not left_over(room)
     assert not list(Path("/sys/fs/cgroup").glob(f"*/lxc.*.mere-{process.pid}-*"))
+    assert not [base for base in own_groups("memory", "pids") if (base / f"mere-run-{process.pid}").exists()]
 
 
 def test_links_that_a_build_made_are_not_followed(room: Config, busybox: Path) -> None:

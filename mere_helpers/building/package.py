@@ -9,11 +9,12 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config import Config, clean_environment
-from ..containers.sandbox import Bind, Result, Sandbox
+from ..containers.sandbox import Bind, Sandbox
 from ..containers.untrusted import open_file
 from ..errors import BuildError, ContainerError
 from ..fetching.source import source_path
@@ -21,7 +22,7 @@ from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
 from ..storage.tree import FULL, is_full
 from .comparison import differences
-from .jobserver import Jobserver
+from .jobserver import Jobserver, Lease
 from .package_file import SUFFIX, package_info, problems
 
 #: What runs in the container; the chapters show it.
@@ -86,7 +87,7 @@ def build_package(
     surroundings : Surroundings, optional
         Others than usual.
     timeout : float, optional
-        Seconds after which the build is killed.
+        Seconds after which the build is killed, instead of the recipe's.
 
     Returns
     -------
@@ -105,8 +106,8 @@ def build_package(
     name = recipe.id.replace("/", "-")
 
     def produce(folder: Path) -> dict:
-        with store.lock(name):
-            build = _Build(config, recipe, layers, jobserver, reference, surroundings or Surroundings(), timeout)
+        with store.lock(name), jobserver.lease() if jobserver else nullcontext() as lease:
+            build = _Build(config, recipe, layers, lease, reference, surroundings or Surroundings(), timeout)
             return build.run(folder)
 
     return store.add(recipe.id, key, inputs or {}, produce)
@@ -120,7 +121,7 @@ class _Build:
         config: Config,
         recipe: Recipe,
         layers: Sequence[Path],
-        jobserver: Jobserver | None,
+        lease: Lease | None,
         reference: Entry | None,
         surroundings: Surroundings,
         timeout: float | None,
@@ -128,16 +129,16 @@ class _Build:
         name = recipe.id.replace("/", "-")
         self.config, self.recipe, self.layers, self.timeout = config, recipe, layers, timeout
         self.reference, self.surroundings = reference, surroundings
-        self.stop = jobserver.stop if jobserver else threading.Event()
+        self.stop = lease.stop if lease else threading.Event()
         self.log = config.logs / f"{name}.log"
         self.failed = config.store / "failed" / name
         self.binds = [Bind(source_path(config, source), f"/sources/{source.name}") for source in recipe.sources]
-        if jobserver:
-            self.binds.append(Bind(jobserver.path.parent, "/js", readonly=False))
+        if lease:
+            self.binds.append(Bind(lease.folder, "/js"))
         self.environment = clean_environment(
             PATH="/usr/bin:/bin",
             HOME="/build",
-            MAKEFLAGS=jobserver.makeflags("/js/fifo") if jobserver else f"-j{config.jobs}",
+            MAKEFLAGS=lease.makeflags("/js/fifo") if lease else f"-j{config.jobs}",
         )
         self.environment |= surroundings.environment
 
@@ -160,11 +161,14 @@ class _Build:
             if self.surroundings.files:
                 container.copy_in([self.surroundings.files], "/")
             command = [*self.surroundings.command, *COMMAND]
-            result = container.run(command, log=self.log, timeout=self.timeout, cwd="/recipe")
+            result = container.run(
+                command, log=self.log, timeout=self.timeout or self.recipe.time_limit_s, cwd="/recipe"
+            )
             if self.stop.is_set():
                 raise BuildError(f"{self.recipe.id} was stopped", hint="run again; everything finished is kept")
-            if result.code:
-                raise self._failure(container, self._reason(result), self._tail())
+            if result.code or result.reason:
+                reason = result.reason or f"makepkg ended with status {result.code}"
+                raise self._failure(container, reason, self._tail())
             try:
                 wrong = _collect(self.recipe, container, folder / "out", [f"{self.config.store}/", "/mere/"])
             except (BuildError, ContainerError) as error:
@@ -183,11 +187,6 @@ class _Build:
             "ended": time.time(),
             "overhead_s": time.monotonic() - began - result.wall_s,
         }
-
-    def _reason(self, result: Result) -> str:
-        if result.timed_out:
-            return f"it took more than {self.timeout:g} seconds"
-        return f"makepkg ended with status {result.code}"
 
     def _tail(self) -> list[str]:
         return self.log.read_text(errors="replace").splitlines()[-20:]

@@ -18,7 +18,7 @@ from ..errors import BuildError, MereError, StoreError
 from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
 from .builders import BUILDERS, Build, Builder
-from .jobserver import Jobserver, remove_stale
+from .jobserver import Jobserver
 from .timeline import Event, Watch, costs, estimate
 
 
@@ -30,7 +30,6 @@ def run(
     config: Config,
     ids: Iterable[str],
     *,
-    executor: Executor | None = None,
     watch: Watch | None = None,
     plan: Plan | None = None,
     builders: Mapping[str, Builder] | None = None,
@@ -45,8 +44,6 @@ def run(
         ``MERE_DEADLINE`` (seconds since 1970), no new build is started.
     ids : iterable of str
         Such as ``packages/musl``.
-    executor : Executor, optional
-        Runs the builds; by default a thread for each.
     watch : callable, optional
         Told of every `Event`, always by the calling thread.
     plan : Plan, optional
@@ -71,7 +68,7 @@ def run(
     """
     plan = plan or Plan.from_recipes(config)
     with ExitStack() as stack:
-        executor = executor or stack.enter_context(ThreadPoolExecutor(workers or config.jobs + 1, "build"))
+        executor = stack.enter_context(ThreadPoolExecutor(workers or config.jobs + 1, "build"))
         state = _Run(config, plan, plan.closure(ids), builders or BUILDERS, watch or (lambda event: None))
         stack.callback(state.close)
         try:
@@ -259,11 +256,7 @@ class _Run:
         if self.jobserver is None:
             # The first build of this run: what others left behind goes now, and not when there is nothing to build.
             self.store.clean()
-            with self.store.lock("jobs"):
-                remove_stale(self.config.work / "jobs")
-                self.jobserver = Jobserver(self.config.work / "jobs", self.config.jobs - 1, self.stop)
-        elif not self.running:
-            self.jobserver.refill()
+            self.jobserver = Jobserver(self.config.work / "jobs", self.config.jobs - 1, self.stop)
         return self.jobserver
 
     def _finish(self, future: Future[Entry]) -> None:

@@ -7,10 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from ..config import EPOCH, TARGET, Config, clean_environment
-from ..containers.sandbox import BUILDER, Bind, Overlay, Result, Sandbox
+from ..containers.sandbox import BUILDER, Bind, Overlay, Sandbox
 from ..errors import BuildError, ContainerError, StoreError
 from ..fetching.source import verified_path
 from ..machine.prefixes import python_prefixes
@@ -18,7 +19,7 @@ from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
 from ..storage.trash import discard
 from ..storage.tree import FULL, is_full
-from .jobserver import Jobserver
+from .jobserver import Jobserver, Lease
 
 #: Where a step sees its directory. Some of what steps make contains the path, so it is the same for everybody.
 PLACE = "/mnt"
@@ -60,7 +61,7 @@ def build_step(
     inputs : dict, optional
         Kept with the entry.
     timeout : float, optional
-        Seconds after which the step is killed.
+        Seconds after which the step is killed, instead of the recipe's.
 
     Returns
     -------
@@ -83,23 +84,24 @@ def build_step(
     stop = jobserver.stop if jobserver else threading.Event()
 
     def produce(folder: Path) -> dict:
-        with store.lock(name):
+        with store.lock(name), jobserver.lease() if jobserver else nullcontext() as lease:
             began = time.monotonic()
             started = time.time()
             log.parent.mkdir(parents=True, exist_ok=True)
             log.unlink(missing_ok=True)
             _check_union(recipe, dependencies)
-            with _sandbox(config, recipe, dependencies, jobserver, stop) as sandbox:
+            with _sandbox(config, recipe, dependencies, lease, stop) as sandbox:
                 sandbox.copy_in([_RUNNER], PLACE)
                 sandbox.copy_in([recipe.path], f"{PLACE}/recipe")
                 sandbox.copy_in(_plain_files(config, recipe), f"{PLACE}/src")
                 archives = [f"/sources/{source.name}" for source in recipe.sources if _ARCHIVE.search(source.name)]
                 command = ["bash", f"{PLACE}/{_RUNNER.name}", f"{PLACE}/recipe/{recipe.path.name}", *archives]
-                result = sandbox.run(command, log=log, timeout=timeout, cwd=PLACE)
+                result = sandbox.run(command, log=log, timeout=timeout or recipe.time_limit_s, cwd=PLACE)
                 if stop.is_set():
                     raise BuildError(_failure(recipe.id, "stopped with the run", log), log=log)
-                if result.code:
-                    raise _failed(config, recipe, sandbox, _reason(result, timeout), log, failed)
+                if result.code or result.reason:
+                    why = result.reason or f"status {result.code}"
+                    raise _failed(config, recipe, sandbox, why, log, failed)
                 (folder / "out").rmdir()
                 try:
                     sandbox.take(f"{PLACE}/pkg", folder / "out")
@@ -129,7 +131,7 @@ def _sandbox(
     config: Config,
     recipe: Recipe,
     dependencies: Mapping[str, Entry],
-    jobserver: Jobserver | None,
+    lease: Lease | None,
     stop: threading.Event,
 ) -> Sandbox:
     binds = [
@@ -137,8 +139,8 @@ def _sandbox(
         *(Bind(verified_path(config, source), f"/sources/{source.name}") for source in recipe.sources),
         *(Bind(prefix, str(prefix)) for prefix in python_prefixes()),
     ]
-    if jobserver:
-        binds.append(Bind(jobserver.path.parent, f"{PLACE}/jobs", readonly=False))
+    if lease:
+        binds.append(Bind(lease.folder, f"{PLACE}/jobs"))
     return Sandbox(
         config,
         [],
@@ -146,17 +148,17 @@ def _sandbox(
         user=BUILDER,
         binds=binds,
         overlays=tools_overlay(dependencies),
-        environment=_environment(config, recipe, dependencies, jobserver),
+        environment=_environment(config, recipe, dependencies, lease),
         folders=[PLACE, *(f"{PLACE}/{name}" for name in ("src", "pkg", "tools", "tmp", "jobs"))],
         stop=stop,
     )
 
 
 def _environment(
-    config: Config, recipe: Recipe, dependencies: Mapping[str, Entry], jobserver: Jobserver | None
+    config: Config, recipe: Recipe, dependencies: Mapping[str, Entry], lease: Lease | None
 ) -> dict[str, str]:
     # The host's make may be older than 4.4, and then refuses a jobserver that is a fifo.
-    ours = jobserver is not None and any("mere/bin/make" in entry.outputs for entry in dependencies.values())
+    ours = lease is not None and any("mere/bin/make" in entry.outputs for entry in dependencies.values())
     compilers = dict(zip(("CC", "CXX"), config.compilers or (), strict=False)) if recipe.by_host else {}
     path = [f"{PLACE}/tools/mere/bin", str(Path(sys.executable).parent), clean_environment()["PATH"]]
     return clean_environment(
@@ -168,7 +170,7 @@ def _environment(
         tools=f"{PLACE}/tools",
         target=TARGET,
         SOURCE_DATE_EPOCH=str(EPOCH),
-        MAKEFLAGS=jobserver.makeflags(f"{PLACE}/jobs/fifo") if jobserver and ours else f"-j{config.jobs}",
+        MAKEFLAGS=lease.makeflags(f"{PLACE}/jobs/fifo") if lease and ours else f"-j{config.jobs}",
         **compilers,
     )
 
@@ -198,10 +200,6 @@ def _check_union(recipe: Recipe, dependencies: Mapping[str, Entry]) -> None:
 def _same_link(one: Entry, other: Entry, name: str) -> bool:
     targets = {entry.meta["links"].get(name) for entry in (one, other)}
     return len(targets) == 1 and None not in targets
-
-
-def _reason(result: Result, timeout: float | None) -> str:
-    return f"still not done after {timeout:g} s" if result.timed_out else f"status {result.code}"
 
 
 def _failed(config: Config, recipe: Recipe, sandbox: Sandbox, why: str, log: Path, failed: Path) -> BuildError:

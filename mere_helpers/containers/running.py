@@ -1,4 +1,4 @@
-"""A program followed to its end: its output goes to a file, it is killed when its time is up, its cost is counted."""
+"""A program followed to its end: its output goes to a file, it is killed when it exceeds a limit, its cost is known."""
 
 from __future__ import annotations
 
@@ -15,11 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from ..report import size
+
 #: How much of the end of the output is kept, in bytes.
 _TAIL = 16384
 
-#: Seconds between two looks at the clock and the memory.
+#: Bytes that a program may print. The most that any build prints is some MiB.
+LOG_BYTES = 1 << 30
+
+#: Bytes of a disk, and files on it, that are kept free, so that what is finished can still be written down.
+RESERVE_BYTES, RESERVE_FILES = 512 << 20, 1000
+
+#: Output is read in pieces of this size in bytes, and after so many of them the limits have their turn. Together
+#: they are more than fits into a pipe.
+_PIECE, _PIECES = 65536, 17
+
+#: Seconds between two looks at the memory and the disk.
 _PULSE_S = 0.25
+
+#: The kernel ends a program when its parent dies, but says nothing of a parent that was dead before it was asked to.
+_ALIVE = '[ "$PPID" = "$0" ] && exec "$@"'
 
 #: Seconds that a program gets to tidy up after its children were killed.
 _PATIENCE_S = 3.0
@@ -41,8 +56,8 @@ class Ended:
         Processor time of it and all its children, in seconds.
     largest_bytes : int
         The most memory that any single one of its processes held; 0 if that was less than we hold ourselves.
-    timed_out : bool
-        It was killed because its time was up.
+    reason : str
+        Why we have killed it, or why its result is worth nothing; empty when it ended by itself and all was well.
     """
 
     code: int
@@ -50,7 +65,7 @@ class Ended:
     wall_s: float
     cpu_s: float
     largest_bytes: int
-    timed_out: bool
+    reason: str = ""
 
 
 def follow(
@@ -61,7 +76,10 @@ def follow(
     environment: Mapping[str, str],
     timeout: float | None = None,
     stop: threading.Event | None = None,
-    pulse: Callable[[], None] = lambda: None,
+    pulse: Callable[[int], str] = lambda pid: "",
+    log_limit: int = LOG_BYTES,
+    disk: Path | None = None,
+    reserve: int | None = None,
 ) -> Ended:
     """Run a program that reads nothing, and wait for it.
 
@@ -80,7 +98,14 @@ def follow(
     stop : threading.Event, optional
         Once it is set, the program is killed.
     pulse : callable, optional
-        Called a few times a second.
+        Called a few times a second, and once more when the program has ended by itself, with its process id. If it
+        returns a reason, the program is killed.
+    log_limit : int, optional
+        Bytes of output after which the program is killed.
+    disk : Path, optional
+        A directory on the disk that the program fills.
+    reserve : int, optional
+        Bytes; when less is free on that disk, the program is killed. By default 512 MiB, or a twentieth of a small disk.
     """
     begin = time.monotonic()
     output, inlet = os.pipe()
@@ -89,7 +114,7 @@ def follow(
     os.set_blocking(output, False)
     try:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *command],
+            ["setpriv", "--pdeathsig", "KILL", "sh", "-c", _ALIVE, str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=inlet,
             stderr=inlet,
@@ -103,23 +128,30 @@ def follow(
     finally:
         os.close(inlet)
     handle = os.pidfd_open(process.pid)
-    tail = bytearray()
-    timed_out = False
+    printed = _Output(output, log)
+    reason = ""
     try:
         waiting = select.poll()
         waiting.register(output, select.POLLIN)
         waiting.register(handle, select.POLLIN)
         sampled = begin
         while not any(file == handle for file, _ in waiting.poll(_PULSE_S * 1000)):
-            if not _copy(output, log, tail):
+            if not printed.copy():
                 waiting.unregister(output)
             now = time.monotonic()
             if now - sampled >= _PULSE_S:
-                pulse()
+                reason = pulse(process.pid) or _full(disk, reserve)
                 sampled = now
-            timed_out = timeout is not None and now - begin >= timeout
-            if timed_out or (stop is not None and stop.is_set()):
+            if timeout is not None and now - begin >= timeout:
+                reason = f"still running after {timeout:g} s"
+            if printed.bytes > log_limit:
+                reason = f"it printed more than {size(log_limit)}"
+            if stop is not None and stop.is_set():
+                reason = "stopped"
+            if reason:
                 break
+        else:
+            reason = pulse(process.pid)
     finally:
         _kill(process.pid, handle)
         _, status, usage = os.wait4(process.pid, 0)
@@ -127,23 +159,50 @@ def follow(
         process.returncode = os.waitstatus_to_exitcode(status)
         os.close(handle)
         with open(output, "rb"):
-            _copy(output, log, tail)
+            printed.copy()
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
     # A new process begins as a copy of ours, and the system counts our own size as its first.
     ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     largest = usage.ru_maxrss * 1024 if usage.ru_maxrss > ours else 0
-    return Ended(code, bytes(tail), time.monotonic() - begin, usage.ru_utime + usage.ru_stime, largest, timed_out)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Ended(code, bytes(printed.tail), time.monotonic() - begin, cpu_s, largest, reason)
 
 
-def _copy(output: int, log: BinaryIO, tail: bytearray) -> bool:
-    """Copy what there is to read; tell whether more can come."""
-    with suppress(BlockingIOError):
-        while data := os.read(output, 65536):
-            log.write(data)
-            tail += data
-            del tail[:-_TAIL]
-        return False
-    return True
+class _Output:
+    """What a program prints, on its way into the log."""
+
+    def __init__(self, pipe: int, log: BinaryIO) -> None:
+        self.pipe, self.log = pipe, log
+        self.tail = bytearray()
+        self.bytes = 0
+
+    def copy(self) -> bool:
+        """Copy what there is to read, but not for ever from one that does not stop; tell whether more can come."""
+        with suppress(BlockingIOError):
+            for _ in range(_PIECES):
+                data = os.read(self.pipe, _PIECE)
+                if not data:
+                    return False
+                self.log.write(data)
+                self.bytes += len(data)
+                self.tail += data
+                del self.tail[:-_TAIL]
+        return True
+
+
+def _full(disk: Path | None, reserve: int | None) -> str:
+    """Why a disk counts as full; empty if it does not."""
+    if disk is None:
+        return ""
+    state = os.statvfs(disk)
+    if reserve is None:
+        reserve = min(RESERVE_BYTES, state.f_blocks * state.f_frsize // 20)
+    if state.f_bavail * state.f_frsize < reserve:
+        return f"the disk is nearly full: less than {size(reserve)} are free at {disk}"
+    # File systems without a fixed number of files say 0.
+    if state.f_files and state.f_favail < RESERVE_FILES:
+        return f"the disk is nearly full: it has room for less than {RESERVE_FILES:,} more files at {disk}"
+    return ""
 
 
 def _kill(pid: int, handle: int) -> None:

@@ -46,10 +46,9 @@ class Result:
     wall_s, cpu_s : float
         Elapsed time, and processor time of all its processes, in seconds.
     peak_bytes : int
-        The most memory its processes held together, by samples, where cgroups tell; elsewhere that of the largest one,
-        or 0 if it was smaller than we are.
-    timed_out : bool
-        It was killed because its time was up.
+        The most memory its processes held together, by samples, or that of the largest one if that is more.
+    reason : str
+        Why it was killed: its time was up, or it exceeded a limit; empty when it ended by itself.
     """
 
     code: int
@@ -57,7 +56,7 @@ class Result:
     wall_s: float
     cpu_s: float
     peak_bytes: int
-    timed_out: bool = False
+    reason: str = ""
 
 
 class Sandbox:
@@ -193,8 +192,9 @@ class Sandbox:
                 timeout=timeout,
                 stop=self._stop,
                 pulse=limits.sample,
+                disk=self.config.store,
             )
-        if ended.code and not ended.timed_out and complaints.exists():
+        if ended.code and not ended.reason and complaints.exists():
             _raise_complaints(complaints.read_text(errors="replace"))
         return Result(
             code=ended.code,
@@ -202,7 +202,7 @@ class Sandbox:
             wall_s=ended.wall_s,
             cpu_s=ended.cpu_s,
             peak_bytes=max(limits.peak_bytes, ended.largest_bytes),
-            timed_out=ended.timed_out,
+            reason=ended.reason,
         )
 
     def copy_in(self, files: Iterable[Path], target: str, *, private: bool = False) -> None:

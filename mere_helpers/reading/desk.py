@@ -142,10 +142,10 @@ def _run(config: Config, sandbox: Sandbox, command: str, stop: threading.Event |
         with sandbox:
             done = sandbox.run(["sh", "-ec", command], log=Path(log.name), timeout=TIMEOUT, cwd=_INSIDE)
         printed = log.read().decode(errors="replace")
-    if done.timed_out:
-        raise BuildError(f"still running after {TIMEOUT:g} s, and ended: {command}")
     if stop is not None and stop.is_set():
         raise BuildError("stopped" + (f"\n{printed.rstrip()}" if printed.strip() else ""))
+    if done.reason:
+        raise BuildError(f"{done.reason}, and ended: {command}")
     return _result(done.code, printed)
 
 

@@ -12,7 +12,7 @@ _mere_record() {
 }
 
 for _mere_name in pkgbase pkgname epoch pkgver pkgrel pkgdesc arch url license depends makedepends source sha256sums \
-    noextract install changelog _debian sources_of; do
+    noextract install changelog _debian _time_limit sources_of; do
     # An array that is empty was declared; one that is missing was forgotten.
     if declare -p "$_mere_name" &> /dev/null; then
         declare -n _mere_values=$_mere_name

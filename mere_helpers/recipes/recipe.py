@@ -19,6 +19,10 @@ from .pins import Source, read_pins, refuse_clashes
 #: The stages whose recipes are files in ``recipes/``, in the order in which they come to their turn.
 STAGES = ("cross", "temptools", "packages")
 
+#: Seconds after which a build is taken for one that will never end. The longest one takes 20 minutes on two processors;
+#: a slow machine that runs three builds at once needs some hours. A recipe can say ``_time_limit=SECONDS``.
+TIME_LIMIT_S = 6 * 3600.0
+
 _REQUIRED = ("pkgname", "pkgver", "pkgrel", "arch", "url")
 _REQUIRED_OF_EACH = ("pkgdesc", "license")
 
@@ -50,6 +54,8 @@ class Recipe:
         Files to fetch; for a step those of the packages it names in ``sources_of``.
     files : tuple of Path
         Files of the checkout that the build reads: the recipe first, then patches and the like.
+    time_limit_s : float
+        Seconds after which the build is ended.
     """
 
     stage: str
@@ -64,6 +70,7 @@ class Recipe:
     makedepends: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
     files: tuple[Path, ...] = ()
+    time_limit_s: float = TIME_LIMIT_S
 
     @property
     def id(self) -> str:
@@ -223,6 +230,7 @@ def _read(files: Mapping[str, Path], id: str, package: Callable[[str], Recipe]) 
         makedepends=fields["makedepends"],
         sources=tuple(sources),
         files=(files[id], *local),
+        time_limit_s=_time_limit(id, fields),
     )
 
 
@@ -256,7 +264,16 @@ def _package(id: str, path: Path, fields: Mapping[str, tuple[str, ...]]) -> Reci
         makedepends=fields.get("makedepends", ()),
         sources=sources,
         files=tuple(dict.fromkeys([path, *local, *extra])),
+        time_limit_s=_time_limit(id, fields),
     )
+
+
+def _time_limit(id: str, fields: Mapping[str, tuple[str, ...]]) -> float:
+    said = " ".join(fields.get("_time_limit", (f"{TIME_LIMIT_S:.0f}",)))
+    # A year is 32 million seconds.
+    if not re.fullmatch("[1-9][0-9]{0,7}", said, re.ASCII):
+        raise RecipeError(f"{id} has the time limit {said!r}", hint="write _time_limit=SECONDS, in digits")
+    return float(said)
 
 
 def _refuse_missing(id: str, missing: list[str]) -> None:
