@@ -11,6 +11,7 @@ from ..building.schedule import BudgetError, found
 from ..config import Config, load_config
 from ..errors import MereError
 from ..machine.host import open_path
+from ..proving.verify import verify
 from ..recipes.plan import Plan
 from ..report import Table, Text
 from ..storage.substitutes import export
@@ -62,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     log = word("log", lambda config, options: looking.log(options.name, options.lines), "show the log of a build")
     log.add_argument("name", metavar="NAME", help="a recipe")
     log.add_argument("-n", "--lines", type=int, default=40, help="how many of the last lines (default: %(default)s)")
+    word(
+        "verify", lambda config, options: verify(config), "read all builds and sources again: are they what they were?"
+    )
     cleaning = word("clean", _clean, "remove what was built and nothing else; the sources stay")
     cleaning.add_argument("--sources", action="store_true", help="remove the sources, too")
     pack = word("export", _export, "pack what is built, for others to take in place of building")

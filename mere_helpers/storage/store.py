@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -163,7 +164,7 @@ class Store:
             raise StoreError(
                 f"the stored outputs of {entry.id} have changed: {', '.join(changed[:5])}"
                 + (f" and {len(changed) - 5} more" if len(changed) > 5 else ""),
-                hint=f"rm -rf {entry.path}   # the next run builds it again",
+                hint=f"rm -rf {shlex.quote(str(entry.path))}   # the next run builds it again",
             )
 
     def remove(self, entry: Entry) -> None:
