@@ -29,7 +29,9 @@ def test_without_a_word_it_says_which_there_are(capsys: pytest.CaptureFixture[st
     assert "WORD" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("word", ["check", "fetch", "build", "run", "status", "log", "clean", "bench", "open", "usual"])
+@pytest.mark.parametrize(
+    "word", ["check", "fetch", "build", "run", "status", "log", "clean", "bench", "open", "usual", "verify"]
+)
 def test_every_word_explains_itself(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([word, "--help"])
