@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import MereError
+from .marker import SOURCES, STORE, check
 
 #: Every time stamp inside a package: 2024-01-01 00:00:00 UTC, in seconds since 1970.
 EPOCH = 1704067200
@@ -89,7 +90,8 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
     Raises
     ------
     MereError
-        A value is not what its variable is for, or there are no recipes in the checkout.
+        A value is not what its variable is for, for instance a directory with other things in it; or there are no
+        recipes in the checkout.
     """
     env = os.environ if environment is None else environment
 
@@ -103,7 +105,7 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
     store = _folder(checkout, env.get("MERE_STORE") or cache / "mere")
     substitutes = env.get("MERE_SUBSTITUTES")
 
-    return Config(
+    config = Config(
         checkout=checkout,
         store=store,
         sources=_folder(checkout, env.get("MERE_SOURCES") or store / "sources"),
@@ -114,6 +116,9 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
         substitutes=_place(checkout, substitutes) if substitutes else None,
         substitutes_key=env.get("MERE_SUBSTITUTES_KEY", ""),
     )
+    check(config.store, STORE)
+    check(config.sources, SOURCES)
+    return config
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .printable import printable
+
 
 class MereError(Exception):
     """Something mere cannot go on with.
@@ -31,7 +33,7 @@ class MereError(Exception):
             lines.append(f"hint: {self.hint}")
         if self.log is not None:
             lines.append(f"log:  {self.log}")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks for this: below the lines of our own code, the one that says what to do would be out of sight.

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from html import escape
 
+from .printable import printable
+
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?( ([KMGT]i)?B| s| %)?")
 
 
@@ -53,7 +55,7 @@ class Table:
             lines.append("  ".join(cells).rstrip())
         if self.note:
             lines.append(self.note)
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def _repr_html_(self) -> str:
         rights = self._right_aligned()
@@ -68,7 +70,7 @@ class Table:
         lines.append("</table>")
         if self.note:
             lines.append(f"<p>{escape(self.note)}</p>")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def _right_aligned(self) -> list[bool]:
         """Which columns hold nothing but numbers and sizes."""
@@ -85,7 +87,7 @@ class Text:
     Parameters
     ----------
     text : str
-        Shown as it is.
+        Shown as it is, but for control characters.
     language : str, optional
         A name that pygments knows, such as ``bash``.
     """
@@ -94,7 +96,7 @@ class Text:
     language: str = ""
 
     def __repr__(self) -> str:
-        return self.text
+        return printable(self.text)
 
     def _repr_html_(self) -> str:
         # Imported late: this is a matter of the notebook; the pages of the book have a style sheet of their own.
@@ -104,7 +106,7 @@ class Text:
         unbroken = "white-space: pre; overflow-x: auto" if front_end() else ""
         if not self.language:
             style = f' style="{unbroken}"' if unbroken else ""
-            return f"<pre{style}>{escape(self.text)}</pre>"
+            return f"<pre{style}>{escape(printable(self.text))}</pre>"
         # Imported late: the command line shows plain text and should not pay for it.
         from pygments import highlight
         from pygments.formatters import HtmlFormatter
@@ -112,7 +114,7 @@ class Text:
 
         # Styles inside the elements, because no front end is sure to have the style sheet.
         formatter = HtmlFormatter(noclasses=True, nobackground=True, prestyles=unbroken)
-        return str(highlight(self.text, get_lexer_by_name(self.language), formatter))
+        return str(highlight(printable(self.text), get_lexer_by_name(self.language), formatter))
 
 
 def size(n: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.watching.buildlog import KEPT, BuildLog, against, clock, matching, phase_of
+from mere_helpers.watching.buildlog import KEPT, WIDEST, BuildLog, against, clock, matching, phase_of
 
 MAKEPKG = """\
 ==> Making package: gcc 14.2.0-1 (Mon Nov 23 22:47:18 2026)
@@ -97,3 +97,39 @@ def test_lines_are_found_whatever_their_capitals() -> None:
 def test_durations() -> None:
     assert (clock(9.4), clock(59.9), clock(130)) == ("9 s", "1 min 00 s", "2 min 10 s")
     assert (against(5, None), against(5, 61)) == ("5 s", "5 s of about 1 min 01 s")
+
+
+def test_an_endless_line_is_kept_up_to_a_width_and_phases_after_it_are_seen(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = BuildLog(path, time.time() - 1)
+    with path.open("a") as file:
+        for _ in range(64):
+            file.write("x" * (1 << 18))
+            file.flush()
+            log.read()
+            # Nothing that a look keeps, and so the next one copies, grows with the line.
+            assert sum(len(value) for value in vars(log).values() if isinstance(value, str)) <= WIDEST + 20
+        file.write("\n==> build\n")
+    log.read()
+    assert (log.phase, [len(line) for line in log.lines]) == ("build", [WIDEST, len("==> build")])
+
+
+def test_a_log_that_outgrows_the_panel_is_skipped_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n==> package\nlast\n")
+    log = BuildLog(path, time.time() - 1)
+    log.read()
+    assert (log.phase, log.lines[-1]) == ("package", "last")
+
+
+def test_a_character_that_comes_in_two_looks_stays_whole_and_control_characters_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log = BuildLog(path, time.time() - 1)
+    data = "größe \x1b[2J\n".encode()
+    for end in range(1, len(data) + 1):
+        path.open("ab").write(data[end - 1 : end])
+        log.read()
+    assert list(log.lines) == ["größe ␛[2J"]

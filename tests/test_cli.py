@@ -10,11 +10,14 @@ import pytest
 from mere_helpers.building.schedule import BudgetError
 from mere_helpers.config import load_config
 from mere_helpers.errors import BuildError
+from mere_helpers.marker import SOURCES, STORE, mark
 from mere_helpers.reading import cli, vocabulary
 from mere_helpers.reading.wanted import ids_of
 from mere_helpers.recipes.plan import Plan
 from mere_helpers.report import Table
 from mere_helpers.storage.lock import Locks
+
+from .test_tree import nest
 
 pytestmark = pytest.mark.usefixtures("own_store")
 
@@ -26,7 +29,9 @@ def test_without_a_word_it_says_which_there_are(capsys: pytest.CaptureFixture[st
     assert "WORD" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("word", ["check", "fetch", "build", "run", "status", "log", "clean", "bench", "open", "usual"])
+@pytest.mark.parametrize(
+    "word", ["check", "fetch", "build", "run", "status", "log", "clean", "bench", "open", "usual", "verify"]
+)
 def test_every_word_explains_itself(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([word, "--help"])
@@ -100,26 +105,72 @@ def store(tmp_path: Path) -> Path:
     return config.store
 
 
+HASH = "ab" * 32
+
+
 def test_clean_removes_what_is_ours_and_nothing_else(store: Path, capsys: pytest.CaptureFixture) -> None:
-    for name in ("entries/key", "key", "logs", "repositories/ab", "sources/ab", "systems/ab"):
+    mark(store, STORE)
+    mark(store / "sources", SOURCES)
+    half = HASH[:16]
+    for name in (f"entries/{HASH}", "key", "logs", f"repositories/{half}", f"sources/{HASH}", f"systems/{half}"):
         (store / name).mkdir(parents=True)
+    (store / "key/fingerprint").touch()
     (store / "letter.txt").write_text("not ours")
     assert cli.main(["clean"]) == 0
-    assert sorted(path.name for path in store.iterdir()) == ["letter.txt", "sources"]
-    assert "what was built is removed; the source files stay" in capsys.readouterr().out
+    assert sorted(path.name for path in store.iterdir()) == ["CACHEDIR.TAG", "letter.txt", "sources"]
+    said = capsys.readouterr().out
+    assert "what was built is removed; the source files stay" in said
+    assert f"removed  {store}/entries (1)\n" in said and f"left     {store}/letter.txt   # not ours\n" in said
     assert cli.main(["clean", "--sources"]) == 0
-    assert [path.name for path in store.iterdir()] == ["letter.txt"]
+    assert sorted(path.name for path in store.iterdir()) == ["CACHEDIR.TAG", "letter.txt"]
+    (store / "letter.txt").unlink()
+    assert cli.main(["clean"]) == 0
+    assert not store.exists()
+
+
+def test_clean_leaves_what_somebody_keeps_among_our_directories(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # An earlier edition took any directory for a store; this one has been used as one.
+    downloads = store / "Downloads"
+    ours = [
+        *(f"entries/{HASH}/meta.json", f"locks/{HASH}", "work/steps/cross-make/file", "latest/cross-make"),
+        *("logs/cross-make.log", "key/fingerprint", "book.jsonl", f"Downloads/{HASH}/zlib.tar.gz", "Downloads/locks/x"),
+    ]
+    theirs = ["work/thesis", "key/house", "logs/diary.txt", "Downloads/photo", "letter", "entries/notes", "systems/x/y"]
+    for name in ours + theirs:
+        (store / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / name).touch()
+    (store / "failed").symlink_to(tmp_path)
+    mark(downloads.parent, STORE)
+    (downloads / "CACHEDIR.TAG").write_text(f"Signature: 8a477f597d28d172789f06886806bc55\n{SOURCES.line}\n")
+    monkeypatch.setenv("MERE_SOURCES", str(downloads))
+    assert cli.main(["clean", "--sources"]) == 0
+    files = {str(path.relative_to(store)) for path in store.rglob("*") if path.is_file()}
+    assert files == {"CACHEDIR.TAG", "Downloads/CACHEDIR.TAG", *theirs}
+    said = capsys.readouterr().out
+    for name in ("work/thesis", "key/house", "letter", "failed"):
+        assert f"left     {store}/{name}   # not ours" in said
+
+
+def test_clean_gets_over_what_a_build_has_nested_too_deep(store: Path) -> None:
+    mark(store, STORE)
+    (store / "failed").mkdir()
+    nest(store / "failed/packages-gnulib", 2000)
+    assert cli.main(["clean"]) == 0
+    assert not store.exists()
 
 
 @pytest.mark.parametrize(("folder", "words"), [("locks", ["clean"]), ("sources/locks", ["clean", "--sources"])])
 def test_clean_takes_nothing_away_from_those_who_are_busy(
     folder: str, words: list[str], store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("entries/key", "logs", "sources/ab"):
+    kept = (f"entries/{HASH}", "logs", f"sources/{HASH}")
+    for name in kept:
         (store / name).mkdir(parents=True)
     with Locks(store / folder, Event()).hold("key"):
         assert cli.main(words) == 1
         assert f"{store / folder}/key is locked\nhint: wait" in capsys.readouterr().err
-        assert all((store / name).is_dir() for name in ("entries/key", "logs", "sources/ab"))
+        assert all((store / name).is_dir() for name in kept)
     assert cli.main(words) == 0
     assert not (store / "entries").exists()

@@ -26,3 +26,20 @@ def test_pickle_keeps_kind_hint_and_log() -> None:
     error = pickle.loads(pickle.dumps(BuildError("no", hint="do", log="x.log")))
     assert type(error) is BuildError
     assert (error.message, error.hint, error.log) == ("no", "do", "x.log")
+
+
+#: What sets the clipboard, clears the screen, hides a line, or shows a name backwards.
+HOSTILE = "\x1b]52;c;cm0=\x07 \x1b[2J \r \x9b31m \u202egpj.exe \u2066 \x7f \x00 \udcff"
+
+
+def test_no_error_can_command_a_terminal() -> None:
+    error = BuildError(f"musl failed:\n\t{HOSTILE}", hint=HOSTILE, log=f"logs/{HOSTILE}")
+    for text in (str(error), "\n".join(error._render_traceback_())):
+        assert all(letter.isprintable() or letter in "\n\t" for letter in text)
+        assert text.encode() and "␛]52;c;cm0=␇" in text
+    assert "failed:\n\t" in str(error), "tabs and newlines stay"
+
+
+def test_ordinary_text_of_any_language_is_left_alone() -> None:
+    text = "größer … 39\u00a0of 39 ✓ العربية 日本語"
+    assert str(MereError(text)) == text

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.errors import HostError
+from mere_helpers.containers.idmap import id_range
+from mere_helpers.errors import HostError, StoreError
 from mere_helpers.machine import host_checks
 from mere_helpers.machine.distribution import family, install_command
-from mere_helpers.machine.host import check_host, first_closed, open_path
+from mere_helpers.machine.host import PRIVATE, check_host, first_closed, open_path
 from mere_helpers.machine.host_checks import CHECKS, Check, Host
 
 
@@ -181,6 +183,8 @@ def test_a_store_that_cannot_be_written(config: Config, monkeypatch: pytest.Monk
     assert check.problem.endswith("Permission denied") and "MERE_STORE" in check.mend
 
 
+pytest_plugins = ("tests.rooms",)
+
 needs_ids = pytest.mark.skipif(
     bool(host_checks.id_ranges(Host(Config(Path("/"), Path("/"), Path("/")))).problem)
     or shutil.which("lxc-usernsexec") is None
@@ -204,6 +208,38 @@ def test_open_path_opens_what_is_ours(tmp_path: Path) -> None:
     assert open_path(config) == []
     others = subprocess.run(["stat", "-c", "%A", home], capture_output=True, text=True, check=True).stdout.strip()
     assert others.rstrip("+").endswith("---"), "nobody else gained anything"
+
+
+@needs_ids
+@pytest.mark.containers
+@pytest.mark.parametrize("earlier", [False, True])
+def test_no_other_user_of_this_machine_gets_to_containers_and_layers(room: Config, earlier: bool) -> None:
+    config = replace(room, store=room.store.with_name(f"store-{earlier}"))
+    if earlier:
+        (config.store / "containers").mkdir(parents=True)
+        (config.store / "containers/lock").touch()
+        (config.store / "containers").chmod(0o755)
+    assert open_path(config) == [] == open_path(config)
+    for name in PRIVATE:
+        folder = config.store / name
+        owner, other = os.stat(folder).st_uid, 4_000_000_000
+        assert owner == os.getuid() and os.stat(folder).st_mode & 0o007 == 0
+        assert first_closed(config, folder) is None
+        acl = subprocess.run(["getfacl", "-ncp", folder], capture_output=True, text=True, check=True).stdout.split()
+        assert [line for line in acl if line.startswith("user:")] == ["user::rwx", f"user:{id_range(config).uid}:--x"]
+        if os.getuid() == 0:
+            command = ["setpriv", f"--reuid={other}", f"--regid={other}", "--clear-groups", "test", "-x", str(folder)]
+            assert subprocess.run(command).returncode == 1
+
+
+def test_a_store_in_a_directory_of_somebody_is_told_by_the_check_and_not_opened(config: Config) -> None:
+    config.store.mkdir()
+    (config.store / "letter").touch()
+    with pytest.raises(HostError, match=r"it holds other things \(letter\)\n +export MERE_STORE="):
+        check_host(config)
+    with pytest.raises(StoreError, match="letter"):
+        open_path(config)
+    assert [path.name for path in config.store.iterdir()] == ["letter"]
 
 
 @needs_ids

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
 from mere_helpers.building import layers
-from mere_helpers.building.layers import check_layers, compose, package_layer, remove_layers
+from mere_helpers.building.layers import compose, is_intact, package_layer, remove_layers
 from mere_helpers.config import Config
 from mere_helpers.containers.idmap import as_mapped_root, id_range
 from mere_helpers.containers.sandbox import Sandbox
 from mere_helpers.errors import ContainerError, StoreError
+from mere_helpers.proving.verify import check_layers
 
 from .rooms import write_package
 
@@ -32,7 +34,7 @@ def test_layer_holds_the_package_and_its_database_entry(room: Config, installer:
     before = layer.stat()
     assert package_layer(room, package, installer) == layer
     assert (layer.stat().st_ino, layer.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert sorted(path.name for path in layer.parent.iterdir()) == [layer.name, f"{layer.name}.json", "pacman.conf"]
+    assert sorted(path.name for path in layer.parent.iterdir()) == [layer.name, f"{layer.name}.json"]
 
 
 def test_another_pacman_makes_a_layer_of_its_own(room: Config, installer: list[Path]) -> None:
@@ -103,17 +105,20 @@ def test_a_layer_that_is_not_what_it_was_is_made_again(room: Config, installer: 
     assert package_layer(room, package, installer) == layer
     assert (layer / name / "a").read_text() == "a\n" and (layer / name / "a").stat().st_mode & 0o7777 == 0o644
     assert {path.name for path in (layer / name).iterdir()} == {"a", "b"}
-    assert check_layers(room)
+    assert is_intact(room, layer)
 
 
-def test_a_layer_whose_contents_have_changed_is_named_and_removed(room: Config, installer: list[Path]) -> None:
+def test_verify_names_a_layer_whose_contents_have_changed(room: Config, installer: list[Path]) -> None:
     package = write_package(room.store / "files", "eight", {"eight": "8\n"})
     layer = package_layer(room, package, installer)
-    assert check_layers(room) == len([path for path in layer.parent.iterdir() if path.is_dir()])
+    assert is_intact(room, layer) and not check_layers(room).problems
     _as_root(room, f"echo 9 > {layer}/eight")
-    with pytest.raises(StoreError, match=f"{layer.name} is not what it was"):
-        check_layers(room)
-    assert not layer.exists() and check_layers(room) >= 0
+    assert not is_intact(room, layer)
+    ((problem, command),) = check_layers(room).problems
+    assert layer.name in problem
+    subprocess.run(command, shell=True, check=True)
+    layers._SEEN.clear()
+    assert package_layer(room, package, installer) == layer and is_intact(room, layer)
 
 
 def test_what_pacman_installs_has_to_be_what_the_reader_saw(room: Config, installer: list[Path]) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from mere_helpers.containers.layers import compose, package_layer
 
 from mere_helpers.building.builders import installer, package_file, root
 from mere_helpers.building.jobserver import Jobserver

@@ -72,3 +72,16 @@ def test_a_front_end_does_not_break_the_lines_of_code(monkeypatch: pytest.Monkey
     shown = code._repr_html_()
     assert "white-space: pre;" in shown and "white-space" not in committed
     assert shown.replace("white-space: pre; overflow-x: auto; ", "") == committed
+
+
+def test_neither_a_table_nor_a_text_can_command_a_terminal_or_a_page() -> None:
+    hostile = "a\x1b]0;title\x07\x9b\u202eb\tc"
+    table = Table((hostile, "size"), ((hostile, "1 B"),), title=hostile, note=hostile)
+    shown = [repr(table), table._repr_html_(), repr(Text(hostile)), Text(hostile)._repr_html_()]
+    shown.append(Text(hostile, "bash")._repr_html_())
+    for text in shown:
+        assert all(letter.isprintable() or letter in "\n\t" for letter in text)
+        assert "c" in text
+    assert repr(Text(hostile)) == "a␛]0;title␇��b\tc"
+    plain = Table(("file", "size"), (("a\x07b", "1 B"), ("abc", "2 B")))
+    assert len(set(map(len, repr(plain).splitlines()))) == 1, "columns stay aligned"

@@ -10,14 +10,21 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from mere_helpers.config import Config
 from mere_helpers.errors import StoreError
+from mere_helpers.storage.lock import Locks
 from mere_helpers.storage.store import Entry, Store
+from mere_helpers.storage.tree import digest
+
+from .test_tree import nest
 
 KEY = "k" * 64
 
@@ -143,6 +150,68 @@ def test_clean_leaves_trash_to_the_living_and_removes_that_of_the_dead_in_the_ba
     assert all((path / "folder/file").exists() for path in living)
 
 
+@pytest.mark.parametrize("place", ["entries/" + KEY, "entries/" + KEY + ".old", "steps/cross-python3.11"])
+def test_clean_gets_over_everything_that_a_build_may_leave(store: Store, place: str) -> None:
+    path = store.config.work / place
+    path.mkdir(parents=True)
+    nest(path / "deep", 2000, "d")
+    nest(path / "long", 100, mode=0o000)
+    os.mkfifo(path / "fifo")
+    (path / "loop").symlink_to("loop")
+    (path / os.fsdecode(b"\xff\n\x1b")).touch()
+    store.clean()
+    assert not path.exists()
+
+
+def test_clean_never_ends_a_run_because_of_what_cannot_be_removed(store: Store) -> None:
+    path = store.config.work / "entries" / KEY
+    path.mkdir(parents=True)
+    (store.config.work / "trash/old").mkdir(parents=True)
+    script = f"""
+from pathlib import Path
+from mere_helpers.config import Config
+from mere_helpers.storage.store import Store
+store = Path({str(store.config.store)!r})
+Store(Config(store.parent, store, store / "sources")).clean()
+"""
+    # To a user who is not mapped, these directories are somebody else's.
+    for folder in (path.parent, store.config.work / "trash"):
+        folder.chmod(0o555)
+    subprocess.run(["unshare", "--user", "--", sys.executable, "-c", script], check=True)
+
+
+def test_a_step_with_a_dot_in_its_name_keeps_its_work_folder_while_it_is_built(store: Store) -> None:
+    path = store.config.work / "steps/cross-python3.11"
+    path.mkdir(parents=True)
+    with store.lock("cross-python3.11"):
+        Store(store.config).clean()
+        assert path.is_dir()
+    store.clean()
+    assert not path.exists()
+
+
+def test_clean_removes_the_rooms_of_killed_runs_and_not_those_of_the_living(store: Store) -> None:
+    work = store.config.work
+    for name in (
+        "book-dead",
+        "book-living",
+        "book-new",
+        "book-old",
+        "jobs/jobs-old",
+        "jobs/jobs-new",
+        "jobs/jobs-used",
+    ):
+        (work / name).mkdir(parents=True)
+    (work / "jobs/jobs-used/fifo").touch()
+    (work / "book-dead/alive").touch()
+    for name in ("book-old", "jobs/jobs-old", "jobs/jobs-used"):
+        os.utime(work / name, (1, 1))
+    with Locks(work / "book-living", threading.Event()).hold("alive"):
+        store.clean()
+        left = {str(path.relative_to(work)) for path in (*work.glob("book-*"), *work.glob("jobs/*"))}
+    assert left == {"book-living", "book-new", "jobs/jobs-new", "jobs/jobs-used"}
+
+
 def _add(store: Store, barrier, results) -> None:
     def produce(folder: Path) -> dict:
         time.sleep(0.3)
@@ -193,6 +262,75 @@ def test_damaged_entry_is_built_again(store: Store, damage) -> None:
     assert store.find(KEY) is None
     assert list(store.entries()) == []
     store.verify(store.add("packages/a", KEY, {}, fill))
+
+
+def test_an_entry_whose_files_can_be_written_is_built_again(store: Store) -> None:
+    entry = store.add("packages/a", KEY, {}, fill)
+    (entry.tree / "bin/hello").chmod(0o644)
+    assert store.find(KEY) is None
+    (entry.tree / "bin/hello").chmod(0o444)
+    assert store.find(KEY) == entry
+    (entry.tree / "bin/hello").unlink()
+    (entry.tree / "bin/hello").symlink_to("12345")
+    assert store.find(KEY) is None
+
+
+_JUNK = (None, True, 0, -1, 10**30, 1.5, float("nan"), "", "x", "\0", "/", "../..", "\ud800", [], [1], {}, {"a": 1})
+
+
+def _places(value: object, way: tuple = ()) -> list[tuple]:
+    """The way to each value within a description."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [way, *(place for name, below in inner for place in _places(below, (*way, name)))]
+
+
+def _damaged(text: str, random: Random) -> bytes:
+    """A description with one thing wrong; half of the time, it is not even JSON, or its digest has been made to fit."""
+    kind = random.randrange(6)
+    data = bytearray(text.encode())
+    place = random.randrange(len(data))
+    if kind == 0:
+        return bytes(data[:place])
+    if kind == 1:
+        data[place] = random.randrange(256)
+        return bytes(data)
+    if kind == 2:
+        return random.choice((b"[" * 100_000, b"", b"null", b"[]", b"1" * 10_000, b"\xff\xfe", b'{"key": 1e999}'))
+    meta = json.loads(text)
+    *way, last = random.choice(_places(meta)[1:])
+    holder = meta
+    for name in way:
+        holder = holder[name]
+    if kind == 3:
+        del holder[last]
+    elif kind == 4 and isinstance(holder, dict):
+        holder[random.choice(("", "/", "..", "a\0b", "x" * 5000, "\ud800", "new"))] = holder.pop(last)
+    else:
+        holder[last] = random.choice(_JUNK)
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        meta["output_digest"] = digest(meta)
+    return json.dumps(meta).encode()
+
+
+def test_no_damaged_description_is_an_error(store: Store) -> None:
+    entry = store.add("packages/a", KEY, {"recipe": "1", "sources": {"a": "b"}}, fill)
+    path = entry.path / "meta.json"
+    text = path.read_text()
+    random = Random(13)
+    refused = 0
+    for _ in range(1000):
+        path.write_bytes(_damaged(text, random))
+        found = store.find(KEY)
+        refused += found is None
+        if found is not None:
+            # What is taken for an entry can be read in every part.
+            assert all(output.size >= 0 for output in found.outputs.values()) and found.output_digest
+            assert all(value >= 0 or value != value or value == -1 for value in found.measures.values())
+            assert isinstance(found.meta["run"] + found.id, str) and dict(found.meta["inputs"]) is not None
+        assert len(list(store.entries())) == (found is not None)
+    assert refused > 700
+    path.write_text(text)
+    assert store.find(KEY) == entry
 
 
 def test_verify_sees_a_flipped_bit(store: Store) -> None:

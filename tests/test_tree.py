@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from mere_helpers.errors import StoreError
 from mere_helpers.storage.trash import discard
-from mere_helpers.storage.tree import digest, disk_trouble, link_tree, listing, remove_tree
+from mere_helpers.storage.tree import (
+    DEEPEST,
+    FULL,
+    digest,
+    disk_trouble,
+    full_or,
+    link_tree,
+    listing,
+    remove_tree,
+)
 
 
 @pytest.fixture
@@ -94,6 +106,76 @@ def test_remove_tree_copes_with_locked_folders(tree: Path) -> None:
     remove_tree(tree)
     assert not tree.exists()
     remove_tree(tree)
+
+
+def nest(top: Path, depth: int, name: str = "d" * 255, *, mode: int = 0o755) -> None:
+    """Directories one within another, deeper than a path can say; the innermost holds a file and a link."""
+    top.mkdir()
+    folder = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=folder)
+        inner = os.open(name, os.O_RDONLY, dir_fd=folder)
+        os.fchmod(folder, mode)
+        os.close(folder)
+        folder = inner
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o444, dir_fd=folder))
+    os.symlink("/", "link", dir_fd=folder)
+    os.close(folder)
+
+
+@pytest.mark.parametrize(("depth", "name"), [(2000, "d"), (2000, "d" * 255), (12, "d" * 255), (250, "d")])
+def test_directories_nested_beyond_every_limit_are_removed_and_not_listed(
+    tmp_path: Path, depth: int, name: str
+) -> None:
+    nest(tmp_path / "deep", depth, name)
+    with pytest.raises(StoreError, match=r"a path is deeper than 200 directories or longer than 3000 bytes: d"):
+        listing(tmp_path / "deep")
+    remove_tree(tmp_path / "deep")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_deep_but_not_too_deep_directories_are_listed(tmp_path: Path) -> None:
+    nest(tmp_path / "deep", DEEPEST - 1, "d")
+    assert len(listing(tmp_path / "deep")["folders"]) == DEEPEST - 1
+    nest(tmp_path / "long", 11)
+    assert len(listing(tmp_path / "long")["folders"]) == 11
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o100, 0o300, 0o400, 0o500])
+def test_an_ordinary_user_removes_locked_directories_however_deep(tmp_path: Path, mode: int) -> None:
+    nest(tmp_path / "deep", 120, mode=mode)
+    (tmp_path / "linked").write_text("somebody needs this")
+    (tmp_path / "linked").chmod(0o444)
+    (tmp_path / "deep").chmod(0o755)
+    os.link(tmp_path / "linked", tmp_path / "deep/linked")
+    (tmp_path / "deep").chmod(mode)
+    # Whoever runs the tests, in there it is the owner of the files and has no other right.
+    script = "import sys; from pathlib import Path; from mere_helpers.storage.tree import remove_tree"
+    script += "; remove_tree(Path(sys.argv[1]))"
+    command = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--", sys.executable, "-c", script]
+    subprocess.run([*command, str(tmp_path / "deep")], check=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["linked"]
+    assert (tmp_path / "linked").stat().st_mode & 0o777 == 0o444, "files are left as they are"
+
+
+def test_two_may_remove_the_same_tree(tmp_path: Path) -> None:
+    for _ in range(5):
+        nest(tmp_path / "deep", 300, "d")
+        for number in range(300):
+            (tmp_path / f"deep/{number}/inner").mkdir(parents=True)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(remove_tree, [tmp_path / "deep"] * 4))
+        assert not (tmp_path / "deep").exists()
+
+
+def test_a_hint_is_about_the_disk_only_where_the_disk_is_full(tmp_path: Path) -> None:
+    assert full_or(tmp_path, "look at the log") == "look at the log"
+    script = "import sys; from pathlib import Path; from mere_helpers.storage.tree import full_or"
+    script += '; print(full_or(Path(sys.argv[1]), "look at the log"))'
+    mount = 'mount -t tmpfs -o size=1m none "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "--", "sh", "-c", mount, "sh"]
+    done = subprocess.run([*command, str(tmp_path), sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{FULL}\n"
 
 
 def test_discarded_folder_is_gone_at_once_and_its_files_soon(tree: Path, tmp_path: Path) -> None:

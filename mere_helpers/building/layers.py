@@ -84,35 +84,25 @@ def compose(
     return [*(package_layer(config, package, installer, stop=stop) for package in packages), *tools]
 
 
-def check_layers(config: Config) -> int:
-    """Read every file of every layer again; the result is how many layers there are.
+def all_layers(config: Config) -> list[Path]:
+    """The layers of the store, by name."""
+    return [path for path in sorted((config.store / "layers").glob("*")) if path.is_dir()]
 
-    Raises
-    ------
-    StoreError
-        A layer is not what it was when it was made; it is removed, and made again when it is needed.
-    """
-    layers = _layers(config)
-    for layer in layers:
-        with _lock(config, layer):
-            record = _record(layer)
-            if record is None or record["contents"] != _contents(config, layer):
-                _remove(config, layer)
-                raise StoreError(f"{layer} is not what it was", hint="it is removed, and made again when it is needed")
-    return len(layers)
+
+def is_intact(config: Config, layer: Path) -> bool:
+    """Read every file of a layer again: is it what it was when it was made?"""
+    with _lock(config, layer):
+        record = _record(layer)
+        return record is not None and record["contents"] == _contents(config, layer)
 
 
 def remove_layers(config: Config, keep: Iterable[Path] = ()) -> None:
     """Remove all layers but those in `keep`; the files in them are not ours, so that a plain ``rm`` may not do it."""
     kept = {path.name for path in keep}
-    for layer in _layers(config):
+    for layer in all_layers(config):
         if layer.name not in kept:
             with _lock(config, layer):
                 _remove(config, layer)
-
-
-def _layers(config: Config) -> list[Path]:
-    return [path for path in sorted((config.store / "layers").glob("*")) if path.is_dir()]
 
 
 def _lock(config: Config, layer: Path) -> AbstractContextManager[None]:
@@ -130,7 +120,7 @@ def _sha256(path: Path) -> str:
 def _install(config: Config, package_file: Path, installer: Sequence[Path], layer: Path) -> None:
     _remove(config, layer)
     layer.parent.mkdir(parents=True, exist_ok=True)
-    settings = layer.with_name("pacman.conf")
+    settings = layer.with_name(f"{layer.name}.conf")
     settings.write_text(_CONFIGURATION)
     binds = [Bind(package_file.resolve(), f"/package/{package_file.name}"), Bind(settings, "/pacman.conf")]
     with Sandbox(config, installer, binds=binds, folders=(f"/layer/{_DATABASE}", "/aside")) as sandbox:
@@ -148,10 +138,11 @@ def _install(config: Config, package_file: Path, installer: Sequence[Path], laye
         # A name is given to what the disk has: after a power failure there is all of a layer, or nothing.
         script = 'sync -f "$1" && mv -T "$1" "$2"'
         as_mapped_root(config, ["sh", "-c", script, "sh", made, layer], own=True)
+    settings.unlink()
     sync_folder(layer.parent)
-    aside = _record_file(layer).with_suffix(".new")
+    aside = record_file(layer).with_suffix(".new")
     aside.write_text(json.dumps({"state": _state(config, layer), "contents": _contents(config, layer)}))
-    aside.replace(_record_file(layer))
+    aside.replace(record_file(layer))
 
 
 def _compare(config: Config, package_file: Path, made: Path) -> None:
@@ -188,21 +179,21 @@ def _unchanged(config: Config, layer: Path) -> bool:
     return mark in _SEEN
 
 
-def _record_file(layer: Path) -> Path:
-    """What we know of a layer; it is ours, and out of reach of everybody inside."""
+def record_file(layer: Path) -> Path:
+    """What we know of a layer; it is ours, and out of reach of everybody inside. Without it the layer is made again."""
     return layer.with_name(f"{layer.name}.json")
 
 
 def _record(layer: Path) -> dict[str, str] | None:
     try:
-        record = json.loads(_record_file(layer).read_bytes())
+        record = json.loads(record_file(layer).read_bytes())
         return {part: str(record[part]) for part in ("state", "contents")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _remove(config: Config, layer: Path) -> None:
-    _record_file(layer).unlink(missing_ok=True)
+    record_file(layer).unlink(missing_ok=True)
     if layer.exists():
         as_mapped_root(config, ["rm", "-rf", layer], own=True)
 

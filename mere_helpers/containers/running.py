@@ -105,7 +105,7 @@ def follow(
     disk : Path, optional
         A directory on the disk that the program fills.
     reserve : int, optional
-        Bytes; when less is free on that disk, the program is killed. By default 512 MiB, or a twentieth of a small disk.
+        Bytes; when less is free on that disk, the program is killed. By default 512 MiB; of a small disk, a twentieth.
     """
     begin = time.monotonic()
     output, inlet = os.pipe()

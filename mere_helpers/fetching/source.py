@@ -17,6 +17,7 @@ from typing import Literal
 
 from ..config import Config
 from ..errors import SourceError
+from ..marker import SOURCES, mark
 from ..recipes.recipe import Recipe, Source
 from ..report import Table, size
 from .debian import wait_for
@@ -252,6 +253,7 @@ class _Errand:
 
     @contextmanager
     def _lock(self, source: Source) -> Iterator[None]:
+        mark(self.config.sources, SOURCES)
         locks = self.config.sources / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         with (locks / source.sha256).open("w") as lock:

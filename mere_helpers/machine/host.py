@@ -10,11 +10,15 @@ from pathlib import Path
 
 from ..config import Config, clean_environment
 from ..containers.idmap import as_mapped_root, id_range
-from ..errors import ContainerError, HostError
+from ..errors import ContainerError, HostError, StoreError
+from ..marker import SOURCES, STORE, Kind, check, mark
 from ..report import Table
 from .distribution import privilege
 from .host_checks import CHECKS, Check, Host
 from .prefixes import python_prefixes
+
+#: Directories of the store that are closed to all other users of this machine.
+PRIVATE = ("containers", "layers")
 
 
 def check_host(config: Config, *, checks: dict[str, Callable[[Host], Check]] | None = None) -> Table:
@@ -55,20 +59,24 @@ def open_path(config: Config) -> list[Path]:
 
     A home folder is often closed to others. The root of a container is another, powerless user outside, so it gets the
     right to pass (not to read) by an access control list; nobody else gains anything, and no privilege is needed.
+    Whoever else has an account here may not pass to containers and layers: programs in there may be set-user-id.
 
     Returns
     -------
     list of Path
-        The folders that were changed.
+        The folders that were changed, and are not our own.
 
     Raises
     ------
     HostError
         A folder is not ours to change, or its file system has no access control lists.
+    StoreError
+        The store or the cache of sources holds other things.
     """
     changed: list[Path] = []
+    _make_folder(config.store, STORE)
+    _make_folder(config.sources, SOURCES)
     for folder in (config.store, config.sources, *python_prefixes()):
-        _make_folder(folder)
         while blocked := first_closed(config, folder):
             if blocked in changed:
                 raise HostError(f"{blocked} stays closed to containers", hint="set MERE_STORE to a folder elsewhere")
@@ -84,6 +92,8 @@ def open_path(config: Config) -> list[Path]:
                     hint=f"{shlex.join(command)}, or set MERE_STORE to a folder elsewhere",
                 ) from error
             changed.append(blocked)
+    for name in PRIVATE:
+        _close(config, config.store / name)
     return changed
 
 
@@ -107,8 +117,11 @@ def _all_checks() -> dict[str, Callable[[Host], Check]]:
 
 def _way_to_store(host: Host) -> Check:
     try:
+        check(host.config.store, STORE)
+        check(host.config.sources, SOURCES)
         uid = id_range(host.config).uid
-        for folder in (host.config.store, host.config.sources, *python_prefixes()):
+        private = (host.config.store / name for name in PRIVATE)
+        for folder in (host.config.store, host.config.sources, *private, *python_prefixes()):
             blocked = first_closed(host.config, folder)
             if blocked is None:
                 continue
@@ -117,6 +130,8 @@ def _way_to_store(host: Host) -> Check:
             closed = [blocked, *(path for path in below if not path.stat().st_mode & 0o001)]
             mend = "\n".join(shlex.join(_opening(path, uid)) for path in closed)
             return Check(f"{blocked} is closed to the root of containers", mend)
+    except StoreError as error:
+        return Check(error.message, error.hint)
     except ContainerError as error:
         return Check(f"cannot be tried: {error.message.splitlines()[0]}", "first mend what is named above")
     return Check()
@@ -128,13 +143,29 @@ def _opening(folder: Path, uid: int) -> list[str]:
     return command if folder.stat().st_uid == os.getuid() else [*privilege().split(), *command]
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, kind: Kind) -> None:
     try:
+        check(folder, kind)
         for path in (*reversed(folder.parents), folder):
             if not path.exists():
                 path.mkdir(exist_ok=True)
                 path.chmod(0o755)  # whatever the umask: containers have to pass
+        mark(folder, kind)
     except OSError as error:
         raise HostError(
-            f"cannot make {folder}: {error.strerror}", hint="set MERE_STORE to a folder of yours"
+            f"cannot make {folder}: {error.strerror}", hint=f"set {kind.variable} to a folder of yours"
         ) from error
+
+
+def _close(config: Config, folder: Path) -> None:
+    """Make a directory of the store that nobody may pass but us and the root of containers."""
+    folder.mkdir(exist_ok=True)
+    command = _opening(folder, id_range(config).uid)
+    if not folder.stat().st_mode & 0o007 or command[0] != "setfacl":
+        return
+    folder.chmod(0o700)
+    try:
+        subprocess.run(command, check=True, capture_output=True, env=clean_environment())
+    except (OSError, subprocess.CalledProcessError):
+        # Without access control lists, everybody may pass or nobody.
+        folder.chmod(0o755)

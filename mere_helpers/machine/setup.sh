@@ -99,15 +99,73 @@ install_packages() {
     esac
 }
 
-# A container's root is an ordinary, powerless id outside. These come from a range that belongs to the user.
+# A container's root is an ordinary, powerless id outside. These come from a range that belongs to the user, and to
+# nobody else, in each of two files, /etc/subuid and /etc/subgid.
 give_id_range() {
-    local file=$1 user start
-    user=$(id -un)
-    if grep -qs -e "^$user:" -e "^$(id -u):" "$file"; then return 0; fi
-    start=$(awk -F: 'BEGIN { next_id = 100000 } $2 + $3 > next_id { next_id = $2 + $3 } END { print next_id }' \
-        "$file" 2> /dev/null || echo 100000)
-    say "giving $user the ids $start to $((start + 65535)) in $file"
-    printf '%s:%s:65536\n' "$user" "$start" | as_root tee -a "$file" > /dev/null
+    local user uid gid file count start missing=0
+    uid=$(id -u) gid=$(id -g)
+    user=$(id -un 2> /dev/null) || user=$uid
+    for file in "$@"; do
+        count=$(count_ids "$user" "$uid" "$file")
+        [ "$count" -lt 65536 ] || continue
+        # Others may count on how it is, such as containers of other programs.
+        [ "$count" = 0 ] || die "$user has a range of $count ids in $file, and 65536 are needed: widen it there"
+        missing=1
+    done
+    [ $missing = 1 ] || return 0
+    if [ "$uid" != 0 ] && ! has sudo; then
+        start=$(free_id "$user" "$uid" "$gid" "$@")
+        die "$user needs 65536 ids: let root write $user:$start:65536 into $*, then start again"
+    fi
+    as_root bash -euc "$(declare -f say die count_ids used_ids free_id add_id_range)"'; add_id_range "$@"' setup \
+        "$user" "$uid" "$gid" "$@"
+}
+
+# How many ids the longest range of a user has in a file. Names are compared as text, never as patterns or numbers.
+count_ids() {
+    # Not by -v, where awk reads backslashes: a name may be DOMAIN\user.
+    { cat "$3" 2> /dev/null || :; } | user=$1 uid=$2 awk -F: '
+        $1 "" != ENVIRON["user"] "" && $1 "" != ENVIRON["uid"] "" { next }
+        $2 ~ /^[0-9]+$/ && $3 ~ /^[0-9]+$/ && $3 + 0 > most { most = $3 + 0 }
+        END { printf "%.0f\n", most }'
+}
+
+# START COUNT of all ids that are in use: by anybody's range in these files but the user's own, or by an account.
+used_ids() {
+    local user=$1 uid=$2 gid=$3
+    shift 3
+    echo "$uid 1"
+    echo "$gid 1"
+    { getent passwd; getent group; } 2> /dev/null | awk -F: '$3 ~ /^[0-9]+$/ { print $3, 1 }'
+    { cat "$@" 2> /dev/null || :; } | user=$user uid=$uid awk -F: '
+        $1 "" != ENVIRON["user"] "" && $1 "" != ENVIRON["uid"] "" && $2 ~ /^[0-9]+$/ && $3 ~ /^[0-9]+$/ { print $2, $3 }'
+}
+
+# The first id from 100000 on that begins 65536 free ones.
+free_id() {
+    # As text, because awks print numbers beyond 2147483647 in other ways.
+    used_ids "$@" | sort -n | awk '
+        BEGIN { first = 100000 }
+        $1 < first + 65536 && $1 + $2 > first { first = $1 + $2 }
+        END { printf "%.0f\n", first }'
+}
+
+# As root: two users, or one of them twice, may be at this at once, so everything is looked at again under a lock.
+add_id_range() {
+    local user=$1 uid=$2 gid=$3 start file
+    shift 3
+    umask 022
+    exec 9>> "$1"
+    flock 9
+    start=$(free_id "$user" "$uid" "$gid" "$@")
+    [ "$start" -le $((4294967294 - 65536)) ] || die "no 65536 ids are free in $*"
+    for file in "$@"; do
+        [ "$(count_ids "$user" "$uid" "$file")" = 0 ] || continue
+        say "giving $user the ids $start to $((start + 65535)) in $file"
+        # The last line may lack its end.
+        if [ -s "$file" ] && [ -n "$(tail -c 1 "$file")" ]; then echo >> "$file"; fi
+        printf '%s:%s:65536\n' "$user" "$start" >> "$file"
+    done
 }
 
 make_environment() {
@@ -128,15 +186,15 @@ make_environment() {
 # pages; and show no drawings in notebooks that nobody here has run or vouched for.
 configure_jupyter() {
     mkdir -p .venv/etc/jupyter
-    printf '{"ServerApp": {"root_dir": "%s"}}\n' "$PWD" > .venv/etc/jupyter/jupyter_server_config.json
+    .venv/bin/python -c 'import json, sys; print(json.dumps({"ServerApp": {"root_dir": sys.argv[1]}}))' "$PWD" \
+        > .venv/etc/jupyter/jupyter_server_config.json
     # Nobody needs it who does not step through the book; a home that cannot be written to is no reason to stop here.
     .venv/bin/jupyter trust notebooks/*.ipynb > /dev/null 2>&1 ||
         say 'JupyterLab will not show pictures of chapters before they are run: jupyter trust failed'
 }
 
 install_packages "$@"
-give_id_range /etc/subuid
-give_id_range /etc/subgid
+give_id_range /etc/subuid /etc/subgid
 make_environment
 configure_jupyter
 .venv/bin/python -m mere_helpers open

@@ -18,6 +18,8 @@ from ..building.schedule import found
 from ..config import Config
 from ..errors import BuildError, MereError, RecipeError
 from ..recipes.plan import ROUNDS, Plan
+from ..storage.lock import Locks
+from ..storage.store import ALIVE
 from .bench import record_book
 from .wanted import PUBLISHED, ids_of, sizes
 
@@ -86,7 +88,11 @@ def run_book(
     done: dict[Path, str] = {}
     started = time.time()
     # A folder for each run: two of them may share a store.
-    with TemporaryDirectory(prefix="book-", dir=config.work) as room, _progress(Path(room, "progress"), say) as channel:
+    with (
+        TemporaryDirectory(prefix="book-", dir=config.work) as room,
+        Locks(Path(room), threading.Event()).hold(ALIVE),
+        _progress(Path(room, "progress"), say) as channel,
+    ):
         for path in wanted:
             say(f"chapter {path.stem}")
             notebook = _execute(config, path, Path(room, path.name), channel)

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Event
 
-from ..building.layers import remove_layers
 from ..building.schedule import BudgetError, found
 from ..config import Config, load_config
-from ..containers.claim import remove_dead
-from ..containers.idmap import as_mapped_root
 from ..errors import MereError
 from ..machine.host import open_path
+from ..proving.verify import verify
 from ..recipes.plan import Plan
 from ..report import Table, Text
-from ..storage.lock import Locks
 from ..storage.substitutes import export
-from ..storage.tree import remove_tree
 from . import looking, places, proofs, vocabulary
+from .cleaning import clean, cleaned_text
 from .wanted import PUBLISHED, ids_of
 
 #: Exit status when the time that was given is used up: not a failure, only not the end.
 OUT_OF_TIME = 75
-
-#: What we put into a store, sources aside.
-_CONTENTS = (
-    *("apt", "book.jsonl", "entries", "failed", "key", "latest", "layers"),
-    *("locks", "logs", "repositories", "runs", "substitutes.key", "systems", "work"),
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,8 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     log = word("log", lambda config, options: looking.log(options.name, options.lines), "show the log of a build")
     log.add_argument("name", metavar="NAME", help="a recipe")
     log.add_argument("-n", "--lines", type=int, default=40, help="how many of the last lines (default: %(default)s)")
-    clean = word("clean", _clean, "remove what was built; the sources stay")
-    clean.add_argument("--sources", action="store_true", help="remove the sources, too")
+    word(
+        "verify", lambda config, options: verify(config), "read all builds and sources again: are they what they were?"
+    )
+    cleaning = word("clean", _clean, "remove what was built and nothing else; the sources stay")
+    cleaning.add_argument("--sources", action="store_true", help="remove the sources, too")
     pack = word("export", _export, "pack what is built, for others to take in place of building")
     pack.add_argument("folder", type=Path, metavar="FOLDER", help="where the packed builds go")
     pack.add_argument("names", nargs="*", metavar="NAME", help="a recipe or a stage; everything by default")
@@ -166,40 +158,7 @@ def _export(config: Config, options: argparse.Namespace) -> Text:
 
 
 def _clean(config: Config, options: argparse.Namespace) -> Text:
-    """Only what is ours by name: the store may have been pointed at a folder that holds other things."""
-    _refuse_if_busy(config.store / "locks")
-    if options.sources:
-        _refuse_if_busy(config.sources / "locks")
-    # A container that somebody uses right now stays; the others go in the background.
-    remove_dead(config)
-    if (config.store / "layers").is_dir():
-        remove_layers(config)
-    for name in _CONTENTS:
-        path = config.store / name
-        if path.is_dir():
-            try:
-                remove_tree(path)
-            except PermissionError:
-                as_mapped_root(config, ["rm", "-rf", path], own=True)
-        else:
-            path.unlink(missing_ok=True)
-    removed = f"{config.store}: what was built is removed"
-    if not options.sources:
-        return Text(f"{removed}; the source files stay, in {config.sources}")
-    shutil.rmtree(config.sources, ignore_errors=True)
-    return Text(f"{removed}, and so are the source files, in {config.sources}")
-
-
-def _refuse_if_busy(folder: Path) -> None:
-    """A lock that somebody holds in a folder of locks is an error: what it protects must not be taken away."""
-    locks = Locks(folder, Event())
-    for path in sorted(folder.glob("*")):
-        with locks.try_hold(path.name) as free:
-            if not free:
-                raise MereError(
-                    f"somebody is busy with what is to be removed: {path} is locked",
-                    hint="wait until the other run has ended, or stop it; then clean again",
-                )
+    return cleaned_text(config, clean(config, sources=options.sources), sources=options.sources)
 
 
 def _bench(config: Config, options: argparse.Namespace) -> Table:

@@ -11,6 +11,7 @@ from ..recipes.plan import ROUNDS, Plan
 from ..recipes.recipe import Recipe, function_text, load_recipe, load_recipes
 from ..report import Table, Text
 from ..storage.store import Store
+from ..storage.tail import last_lines
 from .wanted import ids_of, recipes_of
 
 __all__ = ["log", "plan", "show", "sources", "workarounds"]
@@ -60,7 +61,7 @@ def plan(*names: str) -> Table:
 
 
 def log(name: str, lines: int = 20) -> Text:
-    """The end of the log of a recipe's last build, whether it went well or not."""
+    """The end of the log of a recipe's last build, whether it went well or not: 64 KiB of it at most."""
     config = load_config()
     id = load_recipe(config, name).id
     failed = config.logs / f"{id.replace('/', '-')}.log"
@@ -68,7 +69,7 @@ def log(name: str, lines: int = 20) -> Text:
     path = failed if failed.is_file() or entry is None else entry.log
     if not path.is_file():
         raise MereError(f"{id} has no log", hint=f"build it first: python -m mere_helpers build {id}")
-    return Text("\n".join(path.read_text(errors="replace").splitlines()[-lines:]))
+    return Text("\n".join(last_lines(path, lines)))
 
 
 def workarounds(of: str = "busybox") -> Table:

@@ -4,75 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config import Config
 from ..errors import StoreError
+from ..marker import STORE, mark
+from .entry import Entry, Output, read_entry, read_meta
 from .lock import Locks
 from .substitutes import Substitutes
 from .trash import empty_trash
 from .tree import digest, disk_trouble, listing, remove_tree, sync_folder
 
+__all__ = ["ALIVE", "Entry", "Output", "Store"]
 
-@dataclass(frozen=True)
-class Output:
-    """A file that a build left: its sha256, its size in bytes, its permission bits."""
+#: How the name of an entry ends that is being removed.
+_GOING = ".old"
 
-    sha256: str
-    size: int
-    mode: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One finished build.
-
-    Attributes
-    ----------
-    id : str
-        Such as ``packages/musl``.
-    key : str
-        The hash of everything the build was made from.
-    path : Path
-        The entry's folder: ``out/``, ``meta.json`` and, where there is one, ``log``.
-    meta : dict
-        What ``meta.json`` holds.
-    """
-
-    id: str
-    key: str
-    path: Path
-    meta: dict = field(repr=False, compare=False)
-
-    @property
-    def tree(self) -> Path:
-        """The folder of the outputs."""
-        return self.path / "out"
-
-    @property
-    def log(self) -> Path:
-        """Everything the build printed."""
-        return self.path / "log"
-
-    @property
-    def outputs(self) -> dict[str, Output]:
-        """The files, by name relative to `tree`."""
-        return {name: Output(**about) for name, about in self.meta["outputs"].items()}
-
-    @property
-    def output_digest(self) -> str:
-        """One hash over all outputs: names, permissions, link targets, contents."""
-        return self.meta["output_digest"]
-
-    @property
-    def measures(self) -> dict[str, float]:
-        """What the build cost: ``wall_s``, ``cpu_s``, ``peak_bytes``, ``started``, ``ended``, ``overhead_s``."""
-        return self.meta["measures"]
+#: The lock in the directory of a run of the book, which the run holds.
+ALIVE = "alive"
 
 
 class Store:
@@ -100,17 +54,7 @@ class Store:
 
     def find(self, key: str) -> Entry | None:
         """The entry under `key`; None if there is none, or if it was damaged so that a look at its files shows it."""
-        path = self._entries / key
-        try:
-            meta = json.loads((path / "meta.json").read_bytes())
-            if meta["key"] != key or meta["output_digest"] != digest(meta):
-                return None
-            for name, about in meta["outputs"].items():
-                if os.lstat(path / "out" / name).st_size != about["size"]:
-                    return None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return Entry(meta["id"], key, path, meta)
+        return read_entry(self._entries / key)
 
     def latest(self, id: str) -> Entry | None:
         """The entry that was last built or used for `id`."""
@@ -149,6 +93,8 @@ class Store:
         BuildError
             The run was stopped while it waited.
         """
+        with disk_trouble():
+            mark(self.config.store, STORE)
         with self._locks.hold(name):
             yield
 
@@ -218,7 +164,7 @@ class Store:
             raise StoreError(
                 f"the stored outputs of {entry.id} have changed: {', '.join(changed[:5])}"
                 + (f" and {len(changed) - 5} more" if len(changed) > 5 else ""),
-                hint=f"rm -rf {entry.path}   # the next run builds it again",
+                hint=f"rm -rf {shlex.quote(str(entry.path))}   # the next run builds it again",
             )
 
     def remove(self, entry: Entry) -> None:
@@ -229,20 +175,33 @@ class Store:
     def clean(self) -> None:
         """Remove what killed runs left behind; work that another run is busy with stays.
 
-        What was discarded goes in the background, as it would have done: nobody waits for it.
+        What was discarded goes in the background, as it would have done: nobody waits for it. What cannot be removed
+        stays: it is in nobody's way before the same build is made again, and that says what is wrong.
         """
-        with disk_trouble():
-            empty_trash(self.config.work / "trash")
-        for folder in (self.config.work / "entries", self.config.work / "steps"):
-            for path in sorted(folder.glob("*")):
-                # An entry on its way out has its key before the dot.
-                with self._locks.try_hold(path.name.partition(".")[0]) as ours, disk_trouble():
-                    if ours:
-                        remove_tree(path)
+        work = self.config.work
+        with suppress(OSError):
+            empty_trash(work / "trash")
+        for path in sorted([*work.glob("entries/*"), *work.glob("steps/*")]):
+            # An entry on its way out has the name of its lock before the ending.
+            self._remove_abandoned(path, self._locks, path.name.removesuffix(_GOING))
+        for path in sorted(work.glob("book-*")):
+            # A run holds the lock in its own directory, and one that was killed while it made it has none.
+            if (path / ALIVE).exists() or _is_old(path):
+                self._remove_abandoned(path, Locks(path, threading.Event()), ALIVE)
+        for path in sorted(work.glob("jobs/jobs-*")):
+            # One with job tokens in it goes when the next ones are made.
+            if _is_old(path):
+                with suppress(OSError):
+                    path.rmdir()
 
     @property
     def _entries(self) -> Path:
         return self.config.store / "entries"
+
+    def _remove_abandoned(self, path: Path, locks: Locks, name: str) -> None:
+        with suppress(OSError, StoreError), locks.try_hold(name) as ours:
+            if ours:
+                remove_tree(path)
 
     def _make(self, id: str, key: str, inputs: dict, produce: Callable[[Path], dict]) -> Entry:
         folder = self.config.work / "entries" / key
@@ -277,9 +236,13 @@ class Store:
                 folder.mkdir(parents=True)
                 if not substitutes.unpack(key, folder):
                     return None
-                meta = json.loads((folder / "meta.json").read_bytes())
+                meta = read_meta(folder)
                 found = listing(folder / "out", settle=True)
-                if meta["id"] != id or meta["key"] != key or any(meta[part] != found[part] for part in found):
+                if (
+                    meta is None
+                    or (meta["id"], meta["key"]) != (id, key)
+                    or any(meta[part] != found[part] for part in found)
+                ):
                     raise StoreError(f"the substitute for {id} is not what it says", hint="unset MERE_SUBSTITUTES")
                 self._place(folder, key)
         finally:
@@ -299,11 +262,18 @@ class Store:
     def _discard(self, path: Path) -> None:
         """Remove an entry at one stroke, so that nobody sees half of it."""
         if path.exists():
-            aside = self.config.work / "entries" / f"{path.name}.old"
+            aside = self.config.work / "entries" / f"{path.name}{_GOING}"
             aside.parent.mkdir(parents=True, exist_ok=True)
             remove_tree(aside)
             path.rename(aside)
             remove_tree(aside)
+
+
+def _is_old(path: Path) -> bool:
+    """Whether what looks abandoned has looked so for a day: a run may just be making it."""
+    with suppress(OSError):
+        return path.stat().st_mtime < time.time() - 86400
+    return False
 
 
 def _flat(id: str) -> str:

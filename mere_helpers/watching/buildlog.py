@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..printable import printable
+
 #: Lines that are kept of a log, and searched.
 KEPT = 5000
+
+#: Characters that are kept of a line: a build may print without ever ending one.
+WIDEST = 4096
+
+#: Bytes that are read at a time, and how many are read in one look; of more, only the last are looked at.
+_PIECE, _MOST = 1 << 20, 16 << 20
 
 _NO_PHASE_YET = "setting up"
 
@@ -41,12 +50,13 @@ class BuildLog:
         Of makepkg ``prepare``, ``build``, ``package`` or ``package_NAME``; of ours ``setting up``, ``unpacking`` and
         the like.
     lines : deque of str
-        The last ones, `KEPT` at most.
+        The last ones, `KEPT` at most, each `WIDEST` long at most and without control characters.
     """
 
     def __init__(self, path: Path, since: float) -> None:
         self._path, self._since = path, since
-        self._file, self._place, self._rest = -1, 0, ""
+        self._place: int
+        self._begin(-1)
         self.phase = _NO_PHASE_YET
         self.lines: deque[str] = deque(maxlen=KEPT)
 
@@ -59,14 +69,29 @@ class BuildLog:
                     return
                 if state.st_ino != self._file:
                     # A package build removes the old log and begins another.
-                    self._file, self._place, self._rest = state.st_ino, 0, ""
+                    self._begin(state.st_ino)
                     self.lines.clear()
+                # What has come meanwhile ends here, however fast the build prints.
+                if self._place < state.st_size - _MOST:
+                    self._begin(state.st_ino, state.st_size - _MOST)
                 file.seek(self._place)
-                data = file.read()
+                while self._place < state.st_size and (data := file.read(min(_PIECE, state.st_size - self._place))):
+                    self._place += len(data)
+                    self._take(data)
         except OSError:
             return
-        self._place += len(data)
-        *lines, self._rest = (self._rest + data.decode(errors="replace")).split("\n")
+
+    def _begin(self, file: int, place: int = 0) -> None:
+        self._file, self._place, self._rest = file, place, ""
+        # A character may lie across the end of what there is.
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def _take(self, data: bytes) -> None:
+        first, *more = self._decoder.decode(data).split("\n")
+        # Only the beginning of a long line is kept, so that to add to it costs what is added.
+        lines = [self._rest + first[: WIDEST - len(self._rest)], *(line[:WIDEST] for line in more)]
+        self._rest = lines.pop()
+        lines = [printable(line) for line in lines]
         self.lines += lines
         self.phase = phase_of(lines, self.phase)
 
