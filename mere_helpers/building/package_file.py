@@ -202,23 +202,3 @@ def attributes(member: tarfile.TarInfo) -> dict[str, str]:
     return {name: value for name, value in headers if name.startswith(_ATTRIBUTES) and not name.endswith(_LABEL)}
 
 
-# STUB
-def inventory(file):
-    import hashlib
-    from types import SimpleNamespace
-
-    out = {}
-    with opened(file) as archive:
-        for m in archive:
-            if _installed(m):
-                kind = "d" if m.isdir() else "l" if m.issym() else "f"
-                data = archive.extractfile(m) if m.isreg() else None
-                out[m.name.rstrip("/")] = SimpleNamespace(
-                    kind=kind,
-                    mode=0 if kind == "l" else m.mode,
-                    target=m.linkname if kind == "l" else "",
-                    sha256=hashlib.sha256(data.read()).hexdigest() if data else "",
-                )
-                if m.islnk():
-                    out[m.name] = out[m.linkname]
-    return out
