@@ -32,9 +32,8 @@ here = Path.cwd()
 ends = {}
 
 def build(name, text, **options):
-    # As in a sandbox, what is killed is a child of the program that is followed, and all its descendants end with it.
-    inside = ["unshare", "--user", "--pid", "--fork", "--kill-child", "--"]
-    command = ["sh", "-c", '"$@" & wait $!', "sh", *inside, sys.executable, "-c", text]
+    # As in a container, nothing survives that the build has started.
+    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", sys.executable, "-c", text]
     with open(here / f"{name}.log", "wb", buffering=0) as log, Limits(f"{name}-{os.getpid()}", **options) as limits:
         ended = follow(limits.enter(command), log, cwd=here, environment=os.environ, pulse=limits.sample, timeout=60)
     ends[name] = [ended.code, ended.reason, (here / f"{name}.log").read_text(), limits.peak_bytes]
@@ -50,12 +49,13 @@ for thread in threads:
 print(json.dumps(ends))
 """
 
-_HOG = "import time\nkept = []\nwhile True:\n    kept.append(b'1' * (4 << 20)); time.sleep(0.02)"
+# None takes more than the machine can bear, should it not be ended.
+_HOG = "import time\nkept = []\nwhile len(kept) < 100:\n    kept.append(b'1' * (4 << 20)); time.sleep(0.02)"
 _HOGS_CHILDREN = f"import os, time\nfor _ in range(3):\n    os.fork()\n{_HOG}"
 _SHARED_HOG = """
 import mmap, time
 kept = []
-while True:
+while len(kept) < 100:
     kept.append(mmap.mmap(-1, 4 << 20))
     kept[-1].write(b"1" * (4 << 20)); time.sleep(0.02)
 """
@@ -100,6 +100,8 @@ def builds(request: pytest.FixtureRequest) -> Iterator[Callable[..., dict[str, A
 
     The ordinary user may make no cgroups.
     """
+    if subprocess.run(["unshare", "--user", "--map-root-user", "true"], capture_output=True).returncode:
+        pytest.skip("this host lets us make no user namespaces")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         python = [sys.executable]
