@@ -237,6 +237,22 @@ def _below_share(commands: str) -> str:
             _below_share("echo x > share/x; echo x > /out/extra"),
             "extra: not a package",
         ),
+        (
+            "sparse",
+            _below_share("echo x > share/x; truncate -s 100T /out/sparse-2-1-x86_64.pkg.tar.zst"),
+            "sparse-2-1-x86_64.pkg.tar.zst has 109,951,162,777,600 bytes",
+        ),
+        (
+            "terminal",
+            _below_share("""echo x > share/x; echo x > "/out/$(printf '\\033')]52;c;eA==.pkg.tar.zst\""""),
+            r"'\x1b]52;c;eA==.pkg.tar.zst': not a package",
+        ),
+        ("place", 'package() { echo x > "$pkgdir/nonexistent"; }', "nonexistent: packages install in bin, etc, "),
+        (
+            "hook",
+            'package() { install -D /dev/null "$pkgdir/share/libalpm/hooks/x.hook"; }',
+            "share/libalpm/hooks/x.hook: pacman itself would read it",
+        ),
     ],
 )
 def test_what_a_package_must_not_hold(bench: Bench, name: str, more: str, complaint: str) -> None:
@@ -253,6 +269,7 @@ def test_what_a_package_must_not_hold(bench: Bench, name: str, more: str, compla
         ("twin", "twin-1.0-1-any", "pkgname = twin", "twin was made twice"),
         ("alias", "alias-1.0-1-any", "pkgname = alias\npkgname=zlib", "the recipe has no package ''"),
         ("old", "old-0.9-1-any", "pkgname = old", "the recipe is version 1.0-1, and it says '0.9-1'"),
+        ("machine", "machine-1.0-1-any", "pkgname = machine", "the recipe is for x86_64, and it says 'any'"),
     ],
 )
 def test_a_package_is_what_its_file_is_called(bench: Bench, name: str, file: str, about: str, complaint: str) -> None:

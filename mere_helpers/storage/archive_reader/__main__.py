@@ -84,9 +84,12 @@ def answer(front: str, needles: list[str]) -> dict:
 
 
 if __name__ == "__main__":
-    for limit, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CPU, _CPU), (resource.RLIMIT_FSIZE, 0)):
-        resource.setrlimit(limit, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # It writes no files, not even a core.
+    for limit, most in (("AS", _MEMORY), ("CPU", _CPU), ("FSIZE", 0), ("CORE", 0)):
+        kind = getattr(resource, f"RLIMIT_{limit}")
+        hard = resource.getrlimit(kind)[1]
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (most, most))
     try:
         result = answer(**json.loads(sys.argv[1]))
     except Refused as error:

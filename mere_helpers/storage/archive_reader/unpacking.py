@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import os
-from typing import BinaryIO
 
 #: All members together, unpacked.
 MOST_BYTES = 4 << 30
@@ -21,7 +21,7 @@ def shown(text: bytes) -> str:
     return ascii(text[:80].decode("latin-1"))
 
 
-def check_frame(file: BinaryIO) -> None:
+def check_frame(file: io.BufferedReader) -> None:
     """Refuse what is not exactly one frame of zstd: other programs skip, join or ignore what else there is."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
