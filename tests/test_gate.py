@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.building.gate import collect, problems
-from mere_helpers.building.package_file import package_info
+from mere_helpers.building.gate import _listed, collect, problems
+from mere_helpers.building.package_file import SUFFIX, package_info, package_name
+from mere_helpers.config import load_config
 from mere_helpers.errors import BuildError
-from mere_helpers.recipes.recipe import Recipe
+from mere_helpers.proving.digests import recorded_digests
+from mere_helpers.recipes.recipe import Recipe, load_recipes
 
 from .rooms import write_package
 
@@ -48,6 +50,16 @@ def test_a_package_for_another_machine_is_refused(build: Build, machine: str) ->
     file = write_package(build.out, "tool", {}, more=f"arch = {machine}\n")
     file.rename(build.out / f"tool-1-1-{machine}.pkg.tar.zst".replace("/", ""))
     assert build.collect()
+
+
+def test_the_gate_knows_the_machine_of_every_recorded_package() -> None:
+    config = load_config()
+    machines = {
+        package: _listed(recipe, "arch") for recipe in load_recipes(config).values() for package in recipe.packages
+    }
+    for file in recorded_digests(config).packages:
+        name, machine = package_name(file), file.removesuffix(SUFFIX).rpartition("-")[2]
+        assert machines[name] == [machine]
 
 
 @pytest.mark.parametrize("line", ["arch = any", "pkgname = other", "pkgver = 2-1"])

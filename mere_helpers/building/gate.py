@@ -29,7 +29,7 @@ _ABOUT = (".BUILDINFO", ".MTREE", ".PKGINFO")
 _ASKED_FOR = {".INSTALL": "install", ".CHANGELOG": "changelog"}
 
 #: What pacman takes for its own, or for a reason to run something. A link may lead it to a hook anywhere.
-_PACMANS = ("*.hook", "var/lib/pacman/*", "etc/ld.so.conf")
+_PACMANS = ("*.hook", "var/lib", "var/lib/pacman", "var/lib/pacman/*", "etc/ld.so.conf")
 
 #: A host with SELinux gives one to every file, whatever is built.
 _LABEL = ".xattr.security.selinux"

@@ -204,7 +204,7 @@ def _names() -> Iterator[tuple[str, bytes]]:
     for name in ("./bin/x", "bin//x", "bin/./x", "bin/../../x", "../x", "..", ".", "/etc/x", "/", "bin/x/", "bin/\nx",
                  "é", "bin/\x7f", "nonexistent", "mere/x", "mere/share/libalpm/hooks/x.hook",
                  "share/libalpm/hooks/x.hook", "etc/pacman.d/hooks/x.hook", "lib/x.hook",
-                 "var/lib/pacman/local/x-1/desc",
+                 "var/lib/pacman/local/x-1/desc", "var/lib",
                  "etc/ld.so.conf", ".INSTALL", ".CHANGELOG", ".EVIL", ".profile", "proc/x", "dev/null", "root/.profile",
                  "tmp/x", "lib64/x", "sbin/x", "bin", ".MTREE"):  # fmt: skip
         yield f"name {name!a}", member(name.encode())

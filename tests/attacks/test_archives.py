@@ -10,6 +10,7 @@ import stat
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -78,14 +79,6 @@ def contents(archive: bytes) -> dict[str, str]:
             found[name] = hashlib.sha256(body).hexdigest()
 
 
-def accepted(file: Path, read: Callable[[Path], object]) -> bool:
-    """A BuildError refuses; any other exception ends the test."""
-    try:
-        return read(file) == [] if read is gate else bool(read(file))
-    except BuildError:
-        return False
-
-
 def gate(file: Path) -> list[str]:
     return problems(file, ["/mere/"])
 
@@ -94,15 +87,14 @@ def verdict(file: Path) -> tuple[bool, bool | None]:
     """Whether the gate takes it; and whether bsdtar sees what our reader sees, if that takes it: also where only the
     gate refuses."""
     try:
-        members = inventory(file)
+        wrong = gate(file)
     except BuildError:
-        assert not accepted(file, gate), f"{file}: refused by the reader, and taken by the gate"
         return False, None
-    taken = accepted(file, gate)
+    members = inventory(file)
     # An access control list says anew what the mode says, and so every reader has a mode of its own.
-    if not taken and any(name.startswith("SCHILY.acl.") for member in members.values() for name in member.attributes):
+    if wrong and any(name.startswith("SCHILY.acl.") for member in members.values() for name in member.attributes):
         return False, None
-    return taken, seen_alike(file, members)
+    return not wrong, seen_alike(file, members)
 
 
 def judge(files: list[Path]) -> tuple[list[bool], list[bool | None]]:
@@ -111,14 +103,20 @@ def judge(files: list[Path]) -> tuple[list[bool], list[bool | None]]:
     return [taken for taken, _ in verdicts], [alike for _, alike in verdicts]
 
 
-def test_the_gate_refuses_hostile_archives_or_two_readers_see_the_same(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files = {}
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Each archive as a file, by what is wrong with it."""
+    folder, found = tmp_path_factory.mktemp("archives"), {}
     for number, (what, data) in enumerate(archives()):
-        assert what not in files
-        files[what] = tmp_path / f"hostile{number}-1-1-x86_64.pkg.tar.zst"
-        files[what].write_bytes(data)
+        assert what not in found
+        found[what] = folder / f"hostile{number}-1-1-x86_64.pkg.tar.zst"
+        found[what].write_bytes(data)
+    return found
+
+
+def test_the_gate_refuses_hostile_archives_or_two_readers_see_the_same(
+    files: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     taken, alike = judge([*files.values()])
     with capsys.disabled():
         print(
@@ -131,15 +129,19 @@ def test_the_gate_refuses_hostile_archives_or_two_readers_see_the_same(
     assert len(files) - len(_HARMLESS) >= 100
 
 
+#: Those that have to be read to their end before it is clear that they are none.
+_UNREADABLE = re.compile("64 MiB|GiB|cut off|nothing|page|dictionary|packed by|two descriptions|2 MiB")
+
+
 @pytest.mark.parametrize("read", [package_info, build_info, package_contents, payload])
-def test_whatever_reads_a_package_refuses_with_a_build_error(tmp_path: Path, read: Callable[[Path], object]) -> None:
-    """Of all that have to be read to their end; the descriptions are read no further than to where they are."""
-    ends = re.compile("64 MiB|GiB|cut off|nothing|page|dictionary|packed by|two descriptions|2 MiB")
-    for what, data in archives():
-        if ends.search(what):
-            file = tmp_path / "hostile-1-1-x86_64.pkg.tar.zst"
-            file.write_bytes(data)
-            assert not accepted(file, read) or read is package_info, what
+def test_whatever_reads_a_package_refuses_with_a_build_error(
+    files: dict[str, Path], read: Callable[[Path], object]
+) -> None:
+    """But what asks for the description only reads no further than to that, where all may still be well."""
+    for what, file in files.items():
+        if _UNREADABLE.search(what):
+            with suppress(BuildError):
+                assert read(file) and read is package_info, what
 
 
 def damaged(chance: random.Random, number: int) -> bytes:
@@ -174,7 +176,7 @@ def damaged(chance: random.Random, number: int) -> bytes:
 def test_damage_at_random_is_a_build_error_or_seen_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chance = random.Random("archives")
     files = []
-    for number in range(450):
+    for number in range(300):
         files.append(tmp_path / f"damaged{number}-1-1-x86_64.pkg.tar.zst")
         files[-1].write_bytes(damaged(chance, number))
     taken, alike = judge(files)
