@@ -56,6 +56,20 @@ def test_the_command_of_the_hint_shows_what_a_package_was_built_with(config: Con
     assert subprocess.run(command, shell=True, capture_output=True, text=True).stdout == "installed = musl"
 
 
+def test_nothing_in_a_name_runs_when_the_hint_is_pasted(config: Config, tmp_path: Path) -> None:
+    update(config, FOUND)
+    name = f"zlib;touch {tmp_path}/pwned;-1-1-x86_64.pkg.tar.zst"
+    with pytest.raises(BuildError) as caught:
+        check(config, Digests(FOUND.sources, {name: "c" * 64}))
+    lines = caught.value.hint.splitlines()
+    commands = [line[line.index(start) :] for line, start in ((lines[1], "python -m"), (lines[2], "find "))]
+    for command in commands:
+        subprocess.run(
+            ["sh", "-c", command.replace("python -m mere_helpers", "echo")], capture_output=True, check=False
+        )
+    assert not (tmp_path / "pwned").exists()
+
+
 def test_what_is_gone_or_new_is_named() -> None:
     assert changes(FOUND, Digests({}, {**FOUND.packages, "new": "d" * 64})) == [
         "source zlib.tar.gz: recorded, and no longer there",

@@ -51,7 +51,8 @@ license=(MIT)
 depends=({depends})
 {more}
 package() {{
-    echo {name} > "$pkgdir/{name}"
+    mkdir "$pkgdir/share"
+    echo {name} > "$pkgdir/share/{name}"
 }}
 """
 #: As every chapter has it at its end.

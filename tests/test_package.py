@@ -15,9 +15,10 @@ import pytest
 
 from mere_helpers.building import builders
 from mere_helpers.building.builders import BUILDERS, Build
+from mere_helpers.building.gate import problems
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.building.package import Surroundings, build_package
-from mere_helpers.building.package_file import package_contents, package_info, problems
+from mere_helpers.building.package_file import package_contents, package_info
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError
 from mere_helpers.fetching.source import source_path
@@ -118,21 +119,25 @@ package_tool-doc() {{ install -Dm644 text "$pkgdir/share/text"; }}
 
 
 def test_found_in_the_store_the_second_time(bench: Bench) -> None:
-    more = 'package() { echo hello > "$pkgdir/hello"; }'
+    more = 'package() { install -D /dev/null "$pkgdir/share/hello"; }'
     first = bench.build("hello", more)
     assert bench.build("hello", more, layers=[]) == first
 
 
 #: Its package is another one each time.
-_TALKATIVE = 'package() { echo "$PWD" > "$pkgdir/same"; cat /proc/sys/kernel/random/uuid > "$pkgdir/talkative"; }'
+_TALKATIVE = """package() {
+    cd "$pkgdir"; mkdir share
+    echo "$PWD" > share/same
+    cat /proc/sys/kernel/random/uuid > share/talkative
+}"""
 
 
 def test_a_build_that_is_not_what_it_was_is_caught_and_named(bench: Bench) -> None:
     first = bench.build("talkative", _TALKATIVE)
     with pytest.raises(BuildError, match="packages/talkative failed: it is not what packages/talkative is") as caught:
         bench.build("talkative", _TALKATIVE, key="the second", reference=first)
-    line = "talkative-1.0-1-x86_64.pkg.tar.zst: talkative differs"
-    assert line in str(caught.value) and "same differs" not in str(caught.value)
+    line = "talkative-1.0-1-x86_64.pkg.tar.zst: share/talkative differs"
+    assert line in str(caught.value) and "share/same differs" not in str(caught.value)
     assert line in Path(str(caught.value.log)).read_text()
     kept = bench.config.store / "failed/packages-talkative/packages"
     assert [file.name for file in kept.iterdir()] == list(first.outputs)
@@ -140,7 +145,7 @@ def test_a_build_that_is_not_what_it_was_is_caught_and_named(bench: Bench) -> No
 
 
 def test_a_build_that_is_what_it_was_passes(bench: Bench) -> None:
-    more = 'package() { echo "$PWD" > "$pkgdir/same"; }'
+    more = _below_share('echo "$PWD" > share/same')
     first = bench.build("quiet", more)
     assert bench.build("quiet", more, key="the second of quiet", reference=first).outputs == first.outputs
 
@@ -161,7 +166,8 @@ def test_the_builder_of_the_second_round_holds_it_against_the_first(
 
 
 def test_surroundings_are_what_they_are_said_to_be(bench: Bench, tmp_path: Path) -> None:
-    more = 'package() { echo "$(uname -n) $TZ $(cat /more/file) $(umask)" > "$pkgdir/where"; }'
+    where = 'echo "$(uname -n) $TZ $(cat /more/file) $(umask)" > share/where'
+    more = _below_share(where)
     (tmp_path / "more").mkdir()
     (tmp_path / "more/file").write_text("carried in")
     surroundings = Surroundings(
@@ -169,7 +175,7 @@ def test_surroundings_are_what_they_are_said_to_be(bench: Bench, tmp_path: Path)
     )
     entry = bench.build("where", more, surroundings=surroundings)
     (file,) = entry.tree.iterdir()
-    packed = subprocess.run(["tar", "--zstd", "-xOf", file, "where"], capture_output=True, text=True, check=True)
+    packed = subprocess.run(["tar", "--zstd", "-xOf", file, "share/where"], capture_output=True, text=True, check=True)
     # makepkg has a umask of its own, whatever it was started with.
     assert packed.stdout == "elsewhere LINT-14 carried in 0022\n"
     assert "prelude" in entry.log.read_text()
@@ -188,8 +194,13 @@ def test_failure_tells_and_keeps(bench: Bench) -> None:
     assert (kept / "broken/src/file").stat().st_uid == os.getuid()
     assert "line 1\n" in Path(str(caught.value.log)).read_text()
     assert bench.clean()
-    entry = bench.build("broken", 'package() { echo good > "$pkgdir/good"; }')
+    entry = bench.build("broken", 'package() { install -D /dev/null "$pkgdir/share/good"; }')
     assert entry.log.exists() and not kept.exists() and not Path(str(caught.value.log)).exists()
+
+
+def _below_share(commands: str) -> str:
+    """A package whose files these commands write below share/, which is a place of packages."""
+    return f'package() {{ cd "$pkgdir"; mkdir share; {commands}; }}'
 
 
 @pytest.mark.parametrize(
@@ -202,18 +213,46 @@ def test_failure_tells_and_keeps(bench: Bench) -> None:
         ),
         (
             "setuid",
-            'package() { echo x > "$pkgdir/x"; chmod 4755 "$pkgdir/x"; }',
-            "x: changes the user or group (mode 4755)",
+            _below_share("echo x > share/x; chmod 4755 share/x"),
+            "share/x: changes the user or group (mode 4755)",
         ),
-        ("owner", 'package() { echo x > "$pkgdir/x"; chown 7:8 "$pkgdir/x"; }', "x: belongs to 7:8, not to root"),
-        ("path", 'package() { echo /mere/bin/x > "$pkgdir/x"; }', "x: mentions /mere/"),
-        ("link", 'package() { ln -s /mere/bin/x "$pkgdir/x"; }', "x: mentions /mere/"),
+        (
+            "owner",
+            _below_share("echo x > share/x; chown 7:8 share/x"),
+            "share/x: belongs to 7:8, not to root",
+        ),
+        ("path", _below_share("echo /mere/bin/x > share/x"), "share/x: mentions /mere/"),
+        (
+            "link",
+            _below_share("ln -s /mere/bin/x share/x"),
+            "share/x: mentions /mere/",
+        ),
         (
             "alien",
-            'package() { echo x > "$pkgdir/x"; ln -s /etc/passwd /out/alien.pkg.tar.zst; }',
+            _below_share("echo x > share/x; ln -s /etc/passwd /out/alien.pkg.tar.zst"),
             "cannot read out/alien",
         ),
-        ("extra", 'package() { echo x > "$pkgdir/x"; echo x > /out/extra; }', "extra: not a package"),
+        (
+            "extra",
+            _below_share("echo x > share/x; echo x > /out/extra"),
+            "extra: not a package",
+        ),
+        (
+            "sparse",
+            _below_share("echo x > share/x; truncate -s 3G /out/sparse-2-1-x86_64.pkg.tar.zst"),
+            "sparse-2-1-x86_64.pkg.tar.zst has 3,221,225,472 bytes",
+        ),
+        (
+            "terminal",
+            _below_share("""echo x > share/x; echo x > "/out/$(printf '\\033')]52;c;eA==.pkg.tar.zst\""""),
+            r"'\x1b]52;c;eA==.pkg.tar.zst': not a package",
+        ),
+        ("place", 'package() { echo x > "$pkgdir/nonexistent"; }', "nonexistent: packages install in bin, etc, "),
+        (
+            "hook",
+            'package() { install -D /dev/null "$pkgdir/share/libalpm/hooks/x.hook"; }',
+            "share/libalpm/hooks/x.hook: pacman itself would read it",
+        ),
     ],
 )
 def test_what_a_package_must_not_hold(bench: Bench, name: str, more: str, complaint: str) -> None:
@@ -230,6 +269,7 @@ def test_what_a_package_must_not_hold(bench: Bench, name: str, more: str, compla
         ("twin", "twin-1.0-1-any", "pkgname = twin", "twin was made twice"),
         ("alias", "alias-1.0-1-any", "pkgname = alias\npkgname=zlib", "the recipe has no package ''"),
         ("old", "old-0.9-1-any", "pkgname = old", "the recipe is version 1.0-1, and it says '0.9-1'"),
+        ("machine", "machine-1.0-1-any", "pkgname = machine", "the recipe is for x86_64, and it says 'any'"),
     ],
 )
 def test_a_package_is_what_its_file_is_called(bench: Bench, name: str, file: str, about: str, complaint: str) -> None:
@@ -242,8 +282,8 @@ def test_a_package_is_what_its_file_is_called(bench: Bench, name: str, file: str
 
 
 def test_exceptions_are_listed_in_the_recipe(bench: Bench) -> None:
-    package = 'package() { echo /mere/bin > "$pkgdir/x"; chmod 4755 "$pkgdir/x"; }'
-    entry = bench.build("allowed", f"_setuid_ok=(x)\n_mere_ok=('x*') # why\n{package}")
+    package = _below_share("echo /mere/bin > share/x; chmod 4755 share/x")
+    entry = bench.build("allowed", f"_setuid_ok=(share/x)\n_mere_ok=('share/x*') # why\n{package}")
     assert len(entry.outputs) == 1
 
 
@@ -267,18 +307,22 @@ def test_time_out_and_stop(bench: Bench) -> None:
 
 def test_problems_of_packages_made_by_hand(tmp_path: Path) -> None:
     bad = write_package(
-        tmp_path, "bad", {"lib64/": "", "sbin/x": "", "../out": "", "usr -> .": "", "ok": "x" * (1 << 20) + "/store/x"}
+        tmp_path,
+        "bad",
+        {"lib64/": "", "sbin/x": "", "../out": "", "usr -> .": "", "share/ok": "x" * (1 << 20) + "/store/x"},
     )
     assert problems(bad, ["/store/"]) == [
         "lib64: nothing may be installed in lib64/",
         "sbin/x: nothing may be installed in sbin/",
         "../out: not a plain path below the root",
-        "ok: mentions /store/",
+        "share/ok: mentions /store/",
     ]
-    border = write_package(tmp_path, "border", {"ok": "x" * ((1 << 20) - 3) + "/store/x"})
-    assert problems(border, ["/store/"]) == ["ok: mentions /store/"]
-    capable = write_package(tmp_path, "capable", {"x": ""}, headers={"x": {"SCHILY.xattr.security.capability": "1"}})
-    assert problems(capable, []) == ["x: has the attribute SCHILY.xattr.security.capability"]
+    border = write_package(tmp_path, "border", {"share/ok": "x" * ((1 << 20) - 3) + "/store/x"})
+    assert problems(border, ["/store/"]) == ["share/ok: mentions /store/"]
+    capable = write_package(
+        tmp_path, "capable", {"share/x": ""}, headers={"share/x": {"SCHILY.xattr.security.capability": "1"}}
+    )
+    assert problems(capable, []) == ["share/x: has the attribute SCHILY.xattr.security.capability"]
     hidden = write_package(tmp_path, "hidden", {"./usr/x": ""})
     assert problems(hidden, []) == ["./usr/x: not a plain path below the root"]
     twice = write_package(tmp_path, "twice", {"x": "", "x -> y": ""})

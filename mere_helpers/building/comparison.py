@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
@@ -12,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..config import clean_environment
-from .package_file import SUFFIX, attributes, members, opened
+from ..storage.archive import read_archive
+from .gate import attributes
+from .package_file import SUFFIX
 
 #: Names the packages a build could see, and so differs between a guest's build and the system's own.
 _ENVIRONMENT = ".BUILDINFO"
@@ -41,27 +42,21 @@ def payload(file: Path) -> dict[str, str]:
     BuildError
         The file is not a package, or has two members of one name.
     """
+    archive = read_archive(file)
     hashes = {}
-    with opened(file) as archive:
-        for member in members(archive):
-            if member.name == _ENVIRONMENT:
-                continue
-            data = archive.extractfile(member) if member.isreg() else None
-            content = hashlib.sha256()
-            size = member.size
-            if data is not None and member.name == _LISTING:
-                listing = _without_environment(gzip.decompress(data.read()))
-                content.update(listing)
-                size = len(listing)
-            elif data is not None:
-                while piece := data.read(1 << 20):
-                    content.update(piece)
-            about = [member.name, member.type.decode(), member.mode, int(member.mtime), size, member.linkname]
-            owner = [member.uid, member.gid, member.uname, member.gname]
-            # Appended only where there are some: hashes of packages without them are already in print.
-            more = [found] if (found := attributes(member)) else []
-            text = json.dumps([*about, *owner, content.hexdigest(), *more])
-            hashes[member.name] = hashlib.sha256(text.encode()).hexdigest()
+    for member in archive.members.values():
+        if member.name == _ENVIRONMENT:
+            continue
+        content, size = member.sha256 or hashlib.sha256().hexdigest(), member.size
+        if member.name == _LISTING and _LISTING in archive.texts:
+            listing = _without_environment(archive.texts[_LISTING])
+            content, size = hashlib.sha256(listing.encode("latin-1")).hexdigest(), len(listing)
+        about = [member.name, member.type, member.mode, member.mtime, size, member.link]
+        owner = [member.uid, member.gid, member.uname, member.gname]
+        # Appended only where there are some: hashes of packages without them are already in print.
+        more = [found] if (found := attributes(member)) else []
+        text = json.dumps([*about, *owner, content, *more])
+        hashes[member.name] = hashlib.sha256(text.encode()).hexdigest()
     return hashes
 
 
@@ -110,8 +105,8 @@ def _members(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _without_environment(listing: bytes) -> bytes:
-    return re.sub(rb"^\./\.BUILDINFO .*\n", b"", listing, flags=re.MULTILINE)
+def _without_environment(listing: str) -> str:
+    return re.sub(r"^\./\.BUILDINFO .*\n", "", listing, flags=re.MULTILINE)
 
 
 def _diffoscope(first: Path, second: Path) -> list[str]:

@@ -15,15 +15,19 @@ from ..containers.idmap import as_mapped_root
 from ..containers.sandbox import Bind, Sandbox
 from ..containers.untrusted import check_folder
 from ..errors import ContainerError, StoreError
+from ..storage.archive import DIRECTORY, FILE, HARD_LINK, SYMLINK, inventory
 from ..storage.lock import Locks
 from ..storage.tree import FULL, disk_trouble, is_full, sync_folder
-from .package_file import inventory
+from .package_file import installed
 
 #: Where an installer has its pacman, and where pacman notes what is installed.
 _PACMAN, _DATABASE = "mere/bin/pacman", "var/lib/pacman"
 
 #: What pacman's database holds of one package, and of none.
 _NOTES = {"desc", "files", "mtree", "install"}
+
+#: What find calls the types of an archive's members.
+_KINDS = {FILE: "f", SYMLINK: "l", DIRECTORY: "d"}
 
 # Package files come out of the verified store.
 _CONFIGURATION = "[options]\nSigLevel = Never\nLocalFileSigLevel = Never\n"
@@ -147,7 +151,7 @@ def _install(config: Config, package_file: Path, installer: Sequence[Path], laye
 
 def _compare(config: Config, package_file: Path, made: Path) -> None:
     """Raise an error unless a directory holds what the package's reader finds in it, and pacman's notes about it."""
-    expected = {name: (m.kind, m.mode, m.target, m.sha256) for name, m in inventory(package_file).items()}
+    expected = _expected(package_file)
     found = {
         name: (kind, 0 if kind == "l" else int(mode, 8), target, sha256) if owner == "0:0" else (owner,)
         for name, (kind, mode, owner, target, sha256) in _files(config, made).items()
@@ -159,6 +163,22 @@ def _compare(config: Config, package_file: Path, made: Path) -> None:
             f"pacman has not installed what is in {package_file.name}: {', '.join(different[:5])}",
             hint=f"bsdtar -tvf {shlex.quote(str(package_file))}   # two programs read this package differently",
         )
+
+
+def _expected(package_file: Path) -> dict[str, tuple[str, int, str, str]]:
+    """Kind, mode, target of a link and sha256 of all that a package installs, by name."""
+    expected: dict[str, tuple[str, int, str, str]] = {}
+    for name, member in inventory(package_file).items():
+        if member.type == HARD_LINK:
+            expected[name] = expected[member.link]
+        elif installed(name):
+            expected[name] = (
+                _KINDS[member.type],
+                0 if member.type == SYMLINK else member.mode,
+                member.link,
+                member.sha256,
+            )
+    return expected
 
 
 def _is_note(name: str) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import shutil
 import threading
 import time
@@ -22,8 +20,8 @@ from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
 from ..storage.tree import FULL, is_full
 from .comparison import differences
+from .gate import collect
 from .jobserver import Jobserver, Lease
-from .package_file import SUFFIX, package_info, problems
 
 #: What runs in the container; the chapters show it.
 COMMAND = ("makepkg", "--config", "/recipes/makepkg.conf", "--nodeps", "--nocheck", "--noprogressbar")
@@ -170,7 +168,7 @@ class _Build:
                 reason = result.reason or f"makepkg ended with status {result.code}"
                 raise self._failure(container, reason, self._tail())
             try:
-                wrong = _collect(self.recipe, container, folder / "out", [f"{self.config.store}/", "/mere/"])
+                wrong = self._collect(container, folder / "out")
             except (BuildError, ContainerError) as error:
                 wrong = [error.message]
             if wrong:
@@ -187,6 +185,12 @@ class _Build:
             "ended": time.time(),
             "overhead_s": time.monotonic() - began - result.wall_s,
         }
+
+    def _collect(self, container: Sandbox, target: Path) -> list[str]:
+        def opened(name: str) -> int:
+            return open_file(container.upper, f"out/{name}")
+
+        return collect(self.recipe, container.names("/out"), opened, target, [f"{self.config.store}/", "/mere/"])
 
     def _tail(self) -> list[str]:
         return self.log.read_text(errors="replace").splitlines()[-20:]
@@ -213,43 +217,3 @@ class _Build:
             for folder, _, _ in os.walk(self.failed):
                 os.chmod(folder, 0o700)
             shutil.rmtree(self.failed)
-
-
-def _collect(recipe: Recipe, container: Sandbox, target: Path, forbidden: Sequence[str]) -> list[str]:
-    """Copy the package files out of the container; returns what is wrong with them."""
-    found = set()
-    wrong = []
-    setuid, mentions = _listed(recipe, "_setuid_ok"), _listed(recipe, "_mere_ok")
-    for name in container.names("/out"):
-        if not name.endswith(SUFFIX):
-            wrong.append(f"{name}: not a package")
-            continue
-        with open(open_file(container.upper, f"out/{name}"), "rb") as source, open(target / name, "xb") as copy:
-            shutil.copyfileobj(source, copy, 1 << 20)
-        # From now on only file names are asked, so each has to be what its package says of itself.
-        info = package_info(target / name)
-        package, version, machine = (_only(info, field) for field in ("pkgname", "pkgver", "arch"))
-        if package not in recipe.packages:
-            wrong.append(f"{name}: the recipe has no package {package!r}")
-        if package in found:
-            wrong.append(f"{name}: {package} was made twice")
-        if version != recipe.version:
-            wrong.append(f"{name}: the recipe is version {recipe.version}, and it says {version!r}")
-        if name != f"{package}-{version}-{machine}{SUFFIX}":
-            wrong.append(f"{name}: calls itself {package}-{version}-{machine}{SUFFIX}")
-        found.add(package)
-        lines = problems(target / name, forbidden, setuid=setuid, mentions=mentions)
-        wrong += [f"{package}: {line}" for line in lines]
-    return wrong + [f"{package}: not made" for package in recipe.packages if package not in found]
-
-
-def _only(info: Mapping[str, Sequence[str]], field: str) -> str:
-    """The one value of a field; several are as bad as none, because every reader may take another."""
-    values = info.get(field, ())
-    return values[0] if len(values) == 1 else ""
-
-
-def _listed(recipe: Recipe, variable: str) -> list[str]:
-    """The words of an array of the recipe that only we read: patterns of files with a reason to be different."""
-    match = re.search(rf"^{variable}=\(([^)]*)\)", recipe.path.read_text(), re.MULTILINE)
-    return shlex.split(match[1], comments=True) if match else []

@@ -110,13 +110,13 @@ def _hint(config: Config, files: Sequence[str]) -> str:
     update = "after a change of yours (see git status): python -m mere_helpers digests --update"
     if not files:
         return update
-    names = " ".join(map(package_name, files))
+    names = shlex.join(map(package_name, files))
     entries = shlex.quote(str(config.store / "entries"))
     return "\n".join(
         [
             update,
             f"without one: python -m mere_helpers vary {names}   # does this machine get these bytes each time?",
             "and please report what it says, with the .BUILDINFO of each package: "
-            f"find {entries} -name {files[0]} -exec tar --zstd -xOf {{}} .BUILDINFO ';'",
+            f"find {entries} -name {shlex.quote(files[0])} -exec tar --zstd -xOf {{}} .BUILDINFO ';'",
         ]
     )

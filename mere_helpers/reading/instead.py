@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from textwrap import fill
 
 from ..building.builders import package_file
-from ..building.package_file import opened, package_info
+from ..building.package_file import package_info
 from ..config import Config, load_config
 from ..errors import MereError
 from ..fetching.usual import SUBJECTS, recorded
 from ..recipes.plan import Plan
 from ..recipes.recipe import load_recipes
 from ..report import Table, Text, size
+from ..storage.archive import SYMLINK, inventory
 from .wanted import built
 
 __all__ = ["commands", "userland", "uses", "whose"]
@@ -137,15 +138,11 @@ def _busybox(config: Config) -> _Busybox:
     graph = Plan.from_recipes(config)
     provider = graph.provider("busybox")
     file = package_file(built(config, graph, [provider])[provider], "busybox")
-    names, program = set(), 0
-    with opened(file) as archive:
-        for member in archive:
-            if member.name == "bin/busybox":
-                program = member.size
-            elif member.issym() and member.name.startswith("bin/"):
-                names.add(member.name.removeprefix("bin/"))
+    members = inventory(file)
+    links = (name for name, member in members.items() if member.type == SYMLINK and name.startswith("bin/"))
+    names = frozenset(name.removeprefix("bin/") for name in links)
     info = package_info(file)
-    return _Busybox(info["pkgver"][0], int(info["size"][0]), program, frozenset(names))
+    return _Busybox(info["pkgver"][0], int(info["size"][0]), members["bin/busybox"].size, names)
 
 
 def _calls(config: Config) -> Iterator[tuple[str, str, str]]:
