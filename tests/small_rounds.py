@@ -1,4 +1,4 @@
-"""A system of four recipes that builds itself in rounds, for real and in seconds: makepkg copies files that are ready."""
+"""A system of five recipes that builds itself in rounds, for real and in seconds: makepkg copies what is ready."""
 
 from __future__ import annotations
 

@@ -76,14 +76,18 @@ def test_a_build_that_fails_elsewhere_is_no_difference(rounds: SmallRounds, reco
 
 
 @_needs_root
-def test_neither_a_failure_nor_a_difference_on_a_full_disk_refutes(rounds: SmallRounds, record: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("floods", "No space left on device"), ("differs", "the packages differ, but the disk is full")],
+)
+def test_neither_a_failure_nor_a_difference_on_a_full_disk_refutes(
+    rounds: SmallRounds, record: Path, name: str, reason: str
+) -> None:
     before = record.read_bytes()
-    done = rounds.command("vary", "floods", "differs", "same", before=_SMALL_DISK)
+    done = rounds.command("vary", name, before=_SMALL_DISK)
     assert done.returncode == UNTRIED and record.read_bytes() == before
-    assert "rebuild/floods could not be tried: " in done.stderr
-    assert "No space left on device" in done.stderr and "hint: the disk is full" in done.stderr, done.stderr
-    assert "rebuild/differs could not be tried: the packages differ, but the disk is full" in done.stderr
-    assert "equal  rebuild/same\n" in done.stderr
+    assert f"rebuild/{name} could not be tried: " in done.stderr and reason in done.stderr
+    assert "hint: the disk is full" in done.stderr
 
 
 @_needs_root
@@ -165,7 +169,7 @@ def test_sums_that_differ_are_told_from_sums_that_could_not_be_had(rounds: Small
         done = rounds.command("digests")
     finally:
         update(rounds.config, recorded)
-    assert done.returncode == 1 and f"DifferenceError: not as in recipes/digests.toml:" in done.stderr
+    assert done.returncode == 1 and "DifferenceError: not as in recipes/digests.toml:" in done.stderr
     rounds.forget("rebuild")
     try:
         done = rounds.command("digests", MERE_DEADLINE="1")
