@@ -1,4 +1,7 @@
-"""A system of five recipes that builds itself in rounds, for real and in seconds: makepkg copies what is ready."""
+"""A system of five recipes that builds itself in rounds, for real and in seconds: makepkg copies what is ready.
+
+PYTEST_DONT_REWRITE: it is a plugin, and what tests import from it is loaded before that.
+"""
 
 from __future__ import annotations
 
