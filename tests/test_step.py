@@ -183,7 +183,7 @@ def test_clean_up_of_an_earlier_chapter_leaves_the_tools_of_a_running_step_alone
 ) -> None:
     # A busy machine: `rm` is slow, so the kernel of the chapter before has ended and its clean-up has not.
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/rm").write_text('#!/bin/sh\nsleep 3\nexec /bin/rm "$@"\n')
+    (tmp_path / "bin/rm").write_text("#!/bin/sh\nsleep 3\nexec /bin/rm \"$@\"\n")
     (tmp_path / "bin/rm").chmod(0o755)
     one = step('build() { :; }; package() { echo 1 > "$pkgdir/one"; }', name="one")
     script = f"""
