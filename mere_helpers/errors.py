@@ -76,5 +76,12 @@ class BuildError(MereError):
     """A build ran and failed."""
 
 
+class DifferenceError(BuildError):
+    """A comparison came to its end, and the two sides are not equal. No other error refutes what was proved before.
+
+    It is a BuildError so that whoever asks only whether something could be built need not know of it.
+    """
+
+
 class RepositoryError(MereError):
     """The package repository is incomplete, unsigned or altered."""

@@ -9,9 +9,9 @@ import pytest
 
 from mere_helpers.building.schedule import BudgetError
 from mere_helpers.config import load_config
-from mere_helpers.errors import BuildError
+from mere_helpers.errors import BuildError, DifferenceError
 from mere_helpers.marker import SOURCES, STORE, mark
-from mere_helpers.reading import cli, vocabulary
+from mere_helpers.reading import cli, proofs, vocabulary
 from mere_helpers.reading.wanted import ids_of
 from mere_helpers.recipes.plan import Plan
 from mere_helpers.report import Table
@@ -65,7 +65,12 @@ def test_a_log_that_is_not_there_yet(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(BuildError("it failed"), 1), (BudgetError("time is up"), cli.OUT_OF_TIME), (KeyboardInterrupt(), 130)],
+    [
+        (BuildError("it failed"), 1),
+        (DifferenceError("it differs"), 1),
+        (BudgetError("time is up"), cli.OUT_OF_TIME),
+        (KeyboardInterrupt(), 130),
+    ],
 )
 def test_statuses(error: BaseException, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*names: str) -> Table:
@@ -73,6 +78,28 @@ def test_statuses(error: BaseException, status: int, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(vocabulary, "fetch", failing)
     assert cli.main(["fetch"]) == status
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (DifferenceError("it differs"), 1),
+        (BuildError("it failed"), cli.UNTRIED),
+        (OSError(28, "No space left on device"), cli.UNTRIED),
+        (ValueError("a mistake of ours"), cli.UNTRIED),
+        (BudgetError("time is up"), cli.OUT_OF_TIME),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+@pytest.mark.parametrize("words", [["digests"], ["rebuild", "FILE"], ["vary"], ["confirm"], ["chain", "cc", "c++"]])
+def test_commands_that_compare_have_the_status_of_a_difference_for_nothing_else(
+    words: list[str], error: BaseException, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*arguments: object, **options: object) -> Table:
+        raise error
+
+    monkeypatch.setattr(proofs, "elsewhere" if words == ["vary"] else words[0], failing)
+    assert cli.main(words) == status
 
 
 @pytest.mark.parametrize(("names", "shown"), [([], ("rebuild",)), (["zlib", "cross"], ("zlib", "cross"))])

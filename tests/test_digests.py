@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.config import Config, load_config
-from mere_helpers.errors import BuildError, RecipeError
+from mere_helpers.errors import DifferenceError, RecipeError
 from mere_helpers.proving.digests import Digests, changes, check, digests_of, recorded_digests, update
 from mere_helpers.recipes.recipe import load_recipes
 from mere_helpers.storage.store import Entry, Store
@@ -32,7 +32,7 @@ def test_what_is_written_is_read(config: Config) -> None:
 def test_a_changed_package_is_named_with_both_sums(config: Config) -> None:
     update(config, FOUND)
     changed = Digests(FOUND.sources, {"zlib-1-1-x86_64.pkg.tar.zst": "c" * 64})
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(DifferenceError) as caught:
         check(config, changed)
     assert f"zlib-1-1-x86_64.pkg.tar.zst: recorded {'b' * 64}, found {'c' * 64}" in str(caught.value)
     assert "digests --update" in caught.value.hint and "python -m mere_helpers vary zlib   #" in caught.value.hint
@@ -41,7 +41,7 @@ def test_a_changed_package_is_named_with_both_sums(config: Config) -> None:
 
 def test_a_changed_source_is_nothing_to_build_again(config: Config) -> None:
     update(config, FOUND)
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(DifferenceError) as caught:
         check(config, Digests({"zlib.tar.gz": "c" * 64}, FOUND.packages))
     assert "digests --update" in caught.value.hint and "vary" not in caught.value.hint
 
@@ -50,7 +50,7 @@ def test_the_command_of_the_hint_shows_what_a_package_was_built_with(config: Con
     update(config, FOUND)
     entries = config.store / "entries"
     file = write_package(entries / "key/out", "zlib", {".BUILDINFO": "installed = musl"})
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(DifferenceError) as caught:
         check(config, Digests(FOUND.sources, {file.name: "c" * 64}))
     command = caught.value.hint[caught.value.hint.index("find ") :]
     assert subprocess.run(command, shell=True, capture_output=True, text=True).stdout == "installed = musl"

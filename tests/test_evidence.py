@@ -11,7 +11,7 @@ import pytest
 
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.config import Config
-from mere_helpers.errors import BuildError
+from mere_helpers.errors import DifferenceError
 from mere_helpers.reading import evidence
 from mere_helpers.recipes.plan import Plan
 from mere_helpers.storage.store import Entry
@@ -77,7 +77,7 @@ def test_two_rounds_that_differ_are_an_error_that_names_the_member(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _two_rounds(config, monkeypatch, zlib="other")
-    with pytest.raises(BuildError, match="7 of 8 payloads are equal") as caught:
+    with pytest.raises(DifferenceError, match="7 of 8 payloads are equal") as caught:
         evidence.verdict()
     first, *_ = caught.value.message.splitlines()[1:]
     assert first == "zlib-1-1-x86_64.pkg.tar.zst: lib differs"

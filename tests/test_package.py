@@ -20,7 +20,7 @@ from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.building.package import Surroundings, build_package
 from mere_helpers.building.package_file import package_contents, package_info
 from mere_helpers.config import Config
-from mere_helpers.errors import BuildError
+from mere_helpers.errors import BuildError, DifferenceError
 from mere_helpers.fetching.source import source_path
 from mere_helpers.recipes.bootstrap import Bootstrap
 from mere_helpers.recipes.plan import Plan
@@ -134,7 +134,9 @@ _TALKATIVE = """package() {
 
 def test_a_build_that_is_not_what_it_was_is_caught_and_named(bench: Bench) -> None:
     first = bench.build("talkative", _TALKATIVE)
-    with pytest.raises(BuildError, match="packages/talkative failed: it is not what packages/talkative is") as caught:
+    with pytest.raises(
+        DifferenceError, match="packages/talkative failed: it is not what packages/talkative is"
+    ) as caught:
         bench.build("talkative", _TALKATIVE, key="the second", reference=first)
     line = "talkative-1.0-1-x86_64.pkg.tar.zst: share/talkative differs"
     assert line in str(caught.value) and "share/same differs" not in str(caught.value)
@@ -160,7 +162,7 @@ def test_the_builder_of_the_second_round_holds_it_against_the_first(
     monkeypatch.setattr(builders, "root", lambda *arguments, **options: bench.layers)
     with Jobserver(bench.config.work, 1) as jobserver:
         build = Build(bench.config, bench.store, plan, "rebuild/talkative", "round 2", {}, {first.id: first}, jobserver)
-        with pytest.raises(BuildError, match="rebuild/talkative failed: it is not what packages/talkative is"):
+        with pytest.raises(DifferenceError, match="rebuild/talkative failed: it is not what packages/talkative is"):
             BUILDERS["rebuild"](build)
     assert bench.store.find("round 2") is None and bench.clean()
 

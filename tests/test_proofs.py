@@ -1,128 +1,330 @@
-"""The commands that prove something over many packages; the builds themselves are tested elsewhere."""
+"""The commands that prove something over many packages; what they do in real containers is in test_untried.py."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+import time
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mere_helpers.building.builders import BUILDERS, Build
+from mere_helpers.building.package_file import package_name
+from mere_helpers.building.schedule import BudgetError
 from mere_helpers.config import Config
-from mere_helpers.errors import BuildError, MereError
-from mere_helpers.proving.digests import Digests, recorded_digests, update
+from mere_helpers.errors import (
+    BuildError,
+    ContainerError,
+    DifferenceError,
+    MereError,
+    RecipeError,
+    SourceError,
+    StoreError,
+)
+from mere_helpers.proving.compared import Compared
+from mere_helpers.proving.digests import Digests, digests_of, recorded_digests, update
 from mere_helpers.proving.record import record_proof, recorded_proofs
 from mere_helpers.reading import proofs
+from mere_helpers.recipes.recipe import load_recipes
 from mere_helpers.storage.store import Entry
+
+from .rooms import write_package
+
+#: All that can stand in the way of a comparison.
+TROUBLE = (
+    StoreError("cannot use the store: No space left on device"),
+    ContainerError("no container can be made"),
+    BuildError("rebuild/zlib failed: makepkg ended with status 4"),
+    SourceError("zlib.tar.gz could not be had"),
+    BudgetError("the time is up"),
+    RecipeError("the recipe cannot be read"),
+    OSError(errno.ENOSPC, "No space left on device"),
+)
+
+trouble = pytest.mark.parametrize("error", TROUBLE, ids=lambda error: type(error).__name__)
 
 
 def _file(name: str) -> str:
     return f"{name}-1-1-x86_64.pkg.tar.zst"
 
 
-@pytest.fixture(autouse=True)
-def entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Every source is there, and every recipe is built, into one package whose sum is made of its name."""
+def _by_hand(config: Config) -> Path:
+    """The record, in a form that the commands would not write themselves: a single rewritten byte is seen."""
+    record = config.recipes / "proofs.toml"
+    record.write_text(f"# By hand.\n{record.read_text()}")
+    return record
 
-    def built(config: Config, graph: object, ids: Iterable[str]) -> dict[str, Entry]:
-        names = {id: id.partition("/")[2] for id in ids}
-        metas = {
-            id: {
-                "outputs": {_file(name): {"sha256": name.ljust(64, "0"), "size": 1, "mode": 0o644}},
-                "output_digest": f"{name} by {config.compilers}",
+
+class TestElsewhere:
+    @pytest.fixture(autouse=True)
+    def _entries(self, config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Every source is there, and every recipe is built, into one package whose sum is made of its name."""
+
+        def built(config: Config, graph: object, ids: Iterable[str]) -> dict[str, Entry]:
+            metas = {
+                id: {"outputs": {_file(name): {"sha256": name.ljust(64, "0"), "size": 1, "mode": 0o644}}}
+                for id in ids
+                for name in [id.partition("/")[2]]
             }
-            for id, name in names.items()
+            return {id: Entry(id, id, tmp_path, meta) for id, meta in metas.items()}
+
+        monkeypatch.setattr(proofs, "built", built)
+        monkeypatch.setattr(proofs, "fetched", lambda config, recipes: None)
+        update(config, Digests({}, {_file(name): name.ljust(64, "0") for name in ("zlib", "musl", "hello")}))
+
+    @staticmethod
+    def _vary(monkeypatch: pytest.MonkeyPatch, zlib: BaseException | Compared) -> None:
+        """Everything is equal elsewhere, but zlib is as given."""
+
+        def vary(config: Config, graph: object, id: str, entries: dict[str, Entry], jobserver: object) -> Compared:
+            if id != "rebuild/zlib":
+                return Compared({name: output.sha256 for name, output in entries[id].outputs.items()})
+            if isinstance(zlib, BaseException):
+                raise zlib
+            return zlib
+
+        monkeypatch.setattr(proofs, "vary", vary)
+
+    def test_what_is_equal_is_recorded_and_what_is_not_is_dropped(
+        self, config: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self._vary(monkeypatch, Compared({}, (_file("zlib"),), ("lib/libz.so differs",)))
+        record_proof(config, "elsewhere", {_file("zlib"): "a" * 64, _file("make"): "b" * 64})
+        with pytest.raises(DifferenceError, match="1 of 3 recipes are not equal elsewhere") as caught:
+            proofs.elsewhere(config, ["zlib", "musl", "hello", "zlib"])
+        assert f"rebuild/zlib is not equal elsewhere: {_file('zlib')}\nlib/libz.so differs" in str(caught.value)
+        assert recorded_proofs(config) == {
+            "elsewhere": {
+                _file("hello"): "hello".ljust(64, "0"),
+                _file("make"): "b" * 64,
+                _file("musl"): "musl".ljust(64, "0"),
+            }
         }
-        return {id: Entry(id, id, tmp_path, meta) for id, meta in metas.items()}
 
-    monkeypatch.setattr(proofs, "built", built)
-    monkeypatch.setattr(proofs, "fetched", lambda config, recipes: None)
+    @pytest.mark.parametrize("equal", [True, False])
+    def test_what_a_reader_has_made_of_a_package_is_neither_recorded_nor_dropped(
+        self, config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], equal: bool
+    ) -> None:
+        self._vary(
+            monkeypatch, Compared({_file("zlib"): "zlib".ljust(64, "0")}) if equal else Compared({}, (_file("zlib"),))
+        )
+        update(config, Digests({}, {_file("zlib"): "a" * 64}))
+        record_proof(config, "elsewhere", {_file("zlib"): "a" * 64})
+        with nullcontext() if equal else pytest.raises(DifferenceError, match="1 of 1 recipes are not equal"):
+            proofs.elsewhere(config, ["zlib"])
+        assert recorded_proofs(config) == {"elsewhere": {_file("zlib"): "a" * 64}}
+        assert "rebuild/zlib, which is not as in recipes/digests.toml: nothing is recorded" in capsys.readouterr().err
 
+    @trouble
+    def test_what_could_not_be_tried_is_left_as_it_was_and_the_others_are_tried(
+        self, error: Exception, config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self._vary(monkeypatch, error)
+        record_proof(config, "elsewhere", recorded_digests(config).packages)
+        record = _by_hand(config)
+        before = record.read_bytes()
+        with pytest.raises(MereError, match="1 of 3 could not be tried") as caught:
+            proofs.elsewhere(config, ["musl", "zlib", "hello"])
+        assert not isinstance(caught.value, BuildError) and record.read_bytes() == before
+        assert isinstance(caught.value, BudgetError) == isinstance(error, BudgetError)
+        assert "rebuild/zlib could not be tried: " in str(caught.value) and str(error) in str(caught.value)
+        said = capsys.readouterr().err
+        assert "rebuild/zlib could not be tried: " in said
+        assert "equal  rebuild/musl\n" in said and "equal  rebuild/hello\n" in said
 
-def test_what_is_equal_elsewhere_is_recorded_and_what_is_not_is_dropped(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def vary(config: Config, graph: object, id: str, *others: Any) -> None:
-        if id == "rebuild/zlib":
-            raise BuildError("zlib is another one elsewhere")
+    @trouble
+    def test_what_cannot_even_begin_leaves_all_as_it_was(
+        self, error: Exception, config: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fetched(config: Config, recipes: object) -> None:
+            raise error
 
-    monkeypatch.setattr(proofs, "vary", vary)
-    update(config, Digests({}, {_file(name): name.ljust(64, "0") for name in ("zlib", "musl", "hello")}))
-    record_proof(config, "elsewhere", {_file("zlib"): "a" * 64, _file("make"): "b" * 64})
-    with pytest.raises(BuildError, match="1 of 3 recipes are not equal elsewhere") as caught:
-        proofs.elsewhere(config, ["zlib", "musl", "hello", "zlib"])
-    assert "rebuild/zlib: zlib is another one" in str(caught.value)
-    assert recorded_proofs(config) == {
-        "elsewhere": {
-            _file("hello"): "hello".ljust(64, "0"),
-            _file("make"): "b" * 64,
-            _file("musl"): "musl".ljust(64, "0"),
-        }
-    }
+        monkeypatch.setattr(proofs, "fetched", fetched)
+        record_proof(config, "elsewhere", recorded_digests(config).packages)
+        record = _by_hand(config)
+        before = record.read_bytes()
+        with pytest.raises(MereError, match="the build elsewhere could not be tried: ") as caught:
+            proofs.elsewhere(config, [])
+        assert not isinstance(caught.value, BuildError) and record.read_bytes() == before
 
-
-@pytest.mark.parametrize("equal", [True, False])
-def test_what_a_reader_has_made_of_a_package_is_neither_recorded_nor_dropped(
-    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], equal: bool
-) -> None:
-    def vary(*arguments: Any) -> None:
-        if not equal:
-            raise BuildError("zlib is another one elsewhere")
-
-    monkeypatch.setattr(proofs, "vary", vary)
-    update(config, Digests({}, {_file("zlib"): "a" * 64}))
-    record_proof(config, "elsewhere", {_file("zlib"): "a" * 64})
-    with nullcontext() if equal else pytest.raises(BuildError, match="1 of 1 recipes are not equal"):
-        proofs.elsewhere(config, ["zlib"])
-    assert recorded_proofs(config) == {"elsewhere": {_file("zlib"): "a" * 64}}
-    assert "rebuild/zlib, which is not as in recipes/digests.toml: nothing is recorded" in capsys.readouterr().err
-
-
-def test_an_error_that_nobody_expected_proves_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    def vary(*arguments: Any) -> None:
-        raise OSError("the disk is on fire")
-
-    monkeypatch.setattr(proofs, "vary", vary)
-    with pytest.raises(OSError, match="on fire"):
-        proofs.elsewhere(config, ["zlib"])
-    assert recorded_proofs(config) == {}
-
-
-def test_a_third_round_that_does_not_come_about_proves_nothing_of_it(
-    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def broken(*arguments: Any) -> None:
-        raise BuildError("confirm/zlib: it is not what rebuild/zlib is")
-
-    def found(config: Config, ids: Iterable[str], *, plan: object) -> dict[str, Entry]:
-        """All but the third zlib is in the store."""
-        metas = {id: {"outputs": {_file(id.partition("/")[2]): {"sha256": "", "size": 1, "mode": 0o644}}} for id in ids}
-        return {id: Entry(id, id, tmp_path, meta) for id, meta in metas.items() if id != "confirm/zlib"}
-
-    monkeypatch.setattr(proofs, "built", broken)
-    monkeypatch.setattr(proofs, "found", found)
-    record_proof(config, "round 3", {_file("zlib"): "a" * 64, _file("make"): "b" * 64})
-    with pytest.raises(BuildError, match="it is not what"):
-        proofs.confirm(config)
-    assert recorded_proofs(config) == {"round 3": {_file("make"): "b" * 64}}
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a mistake of ours")], ids=repr)
+    def test_ctrl_c_and_mistakes_of_ours_end_it_and_prove_nothing(
+        self, error: BaseException, config: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self._vary(monkeypatch, error)
+        record_proof(config, "elsewhere", recorded_digests(config).packages)
+        record = _by_hand(config)
+        before = record.read_bytes()
+        with pytest.raises(type(error)):
+            proofs.elsewhere(config, ["zlib"])
+        assert record.read_bytes() == before
 
 
-def test_a_package_that_makes_itself_again_is_not_taken_for_the_recorded_one(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    same = {_file("gcc"): "a" * 64, _file("gcc-libs"): "b" * 64}
-    monkeypatch.setattr(proofs, "reproduce", lambda *arguments, **options: same)
-    update(config, Digests({}, same))
-    assert proofs.rebuild(config, Path(_file("gcc"))).note == ""
-    update(config, Digests({}, same | {_file("gcc"): "c" * 64}))
-    assert proofs.rebuild(config, Path(_file("gcc"))).note == f"Not as in recipes/digests.toml: {_file('gcc')}."
+class TestRebuild:
+    @pytest.fixture(autouse=True)
+    def _entries(self, config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(proofs, "built", lambda config, graph, ids: {id: Entry(id, id, tmp_path, {}) for id in ids})
+
+    def test_a_package_that_makes_itself_again_is_not_taken_for_the_recorded_one(
+        self, config: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        same = {_file("gcc"): "a" * 64, _file("gcc-libs"): "b" * 64}
+        monkeypatch.setattr(proofs, "reproduce", lambda *arguments, **options: Compared(same))
+        update(config, Digests({}, same))
+        assert proofs.rebuild(config, Path(_file("gcc"))).note == ""
+        update(config, Digests({}, same | {_file("gcc"): "c" * 64}))
+        assert proofs.rebuild(config, Path(_file("gcc"))).note == f"Not as in recipes/digests.toml: {_file('gcc')}."
+
+    def test_a_difference_is_an_error_of_its_own(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = Compared({}, (_file("gcc"),), ("bin/gcc differs",), hint="perhaps")
+        monkeypatch.setattr(proofs, "reproduce", lambda *arguments, **options: found)
+        with pytest.raises(DifferenceError, match=f"cannot be reproduced: {_file('gcc')}\nbin/gcc differs"):
+            proofs.rebuild(config, Path(_file("gcc")))
+
+    @trouble
+    def test_what_could_not_be_tried_is_no_difference(
+        self, error: Exception, config: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def reproduce(*arguments: object, **options: object) -> Compared:
+            raise error
+
+        monkeypatch.setattr(proofs, "reproduce", reproduce)
+        with pytest.raises(MereError, match=f"{_file('gcc')} could not be tried: ") as caught:
+            proofs.rebuild(config, Path(_file("gcc")))
+        assert not isinstance(caught.value, BuildError)
+
+
+class Workshop:
+    """Builders that write packages, and do for some ids what they are told to."""
+
+    def __init__(self) -> None:
+        self.actions: dict[str, Callable[[Build], str | None]] = {}
+        self.asked: list[str] = []
+
+    def build(self, build: Build) -> Entry:
+        self.asked.append(build.id)
+        text = self.actions.get(build.id, lambda build: None)(build) or "the same"
+
+        def produce(folder: Path) -> dict:
+            packages = build.plan.recipes[build.id].packages
+            for package in packages:
+                write_package(folder / "out", package, {"text": text})
+            if not packages:
+                (folder / "out/compilers").write_text(str(build.config.compilers))
+            return {"cpu_s": 0.0, "wall_s": 0.0, "started": time.time()}
+
+        return build.store.add(build.id, build.key, build.inputs, produce)
+
+    def fail(self, id: str, error: BaseException, *, compilers: bool = False) -> None:
+        """From now on this build fails; with `compilers`, only that with others than the usual ones."""
+
+        def action(build: Build) -> None:
+            if not compilers or build.config.compilers:
+                raise error
+
+        self.actions[id] = action
+
+
+@pytest.fixture
+def workshop(monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    made = Workshop()
+    for stage in BUILDERS:
+        monkeypatch.setitem(BUILDERS, stage, made.build)
+    return made
+
+
+class TestConfirm:
+    @pytest.fixture
+    def record(self, config: Config, workshop: Workshop) -> Path:
+        """Two rounds are built, and of the third is recorded what it would show."""
+        ids = proofs.ids_of(proofs.Plan.from_recipes(config), ["rebuild"])
+        entries = proofs.built(config, proofs.Plan.from_recipes(config), ids)
+        record_proof(config, "round 3", digests_of((), (entries[id] for id in ids)).packages)
+        del workshop.asked[:]
+        return _by_hand(config)
+
+    def test_a_round_that_is_equal_is_recorded(self, config: Config, record: Path) -> None:
+        whole = recorded_proofs(config)
+        record.unlink()
+        assert proofs.confirm(config).note == "7 of 7 are equal in every byte"
+        assert recorded_proofs(config) == whole
+
+    def test_a_payload_that_differs_is_refuted_and_nothing_else(
+        self, config: Config, record: Path, workshop: Workshop
+    ) -> None:
+        whole = recorded_proofs(config)["round 3"]
+        workshop.fail("confirm/gcc", DifferenceError("confirm/gcc failed: it is not what rebuild/gcc is"))
+        with pytest.raises(DifferenceError, match="it is not what rebuild/gcc is") as caught:
+            proofs.confirm(config)
+        assert "1 of 7 recipes are not equal in a third round" in str(caught.value)
+        kept = recorded_proofs(config)["round 3"]
+        assert {package_name(file) for file in whole.keys() - kept.keys()} == {"gcc", "gcc-libs"}
+        assert len([id for id in workshop.asked if id.startswith("confirm/")]) == 7
+
+    def test_bytes_that_differ_are_refuted_too(self, config: Config, record: Path, workshop: Workshop) -> None:
+        whole = recorded_proofs(config)["round 3"]
+        workshop.actions["confirm/zlib"] = lambda build: "another"
+        with pytest.raises(DifferenceError, match=f"{_file('zlib')}: text differs"):
+            proofs.confirm(config)
+        assert whole.keys() - recorded_proofs(config)["round 3"].keys() == {_file("zlib")}
+
+    @trouble
+    def test_what_could_not_be_tried_is_left_as_it_was_and_the_others_are_tried(
+        self, error: Exception, config: Config, record: Path, workshop: Workshop
+    ) -> None:
+        before = record.read_bytes()
+        workshop.fail("confirm/zlib", error)
+        with pytest.raises(MereError, match="1 of 7 could not be tried") as caught:
+            proofs.confirm(config)
+        assert not isinstance(caught.value, BuildError) and record.read_bytes() == before
+        assert "confirm/zlib could not be tried: " in str(caught.value)
+        assert len([id for id in workshop.asked if id.startswith("confirm/")]) == 7
+
+    @pytest.mark.parametrize("error", [*TROUBLE, DifferenceError("rebuild/zlib is another")], ids=repr)
+    def test_a_second_round_that_does_not_come_about_says_nothing_of_the_third(
+        self, error: Exception, config: Config, record: Path, workshop: Workshop
+    ) -> None:
+        before = record.read_bytes()
+        store = proofs.Store(config)
+        for entry in store.entries():
+            if entry.id == "rebuild/zlib":
+                store.remove(entry)
+        workshop.fail("rebuild/zlib", error)
+        with pytest.raises(MereError) as caught:
+            proofs.confirm(config)
+        assert record.read_bytes() == before and not [id for id in workshop.asked if id.startswith("confirm/")]
+        assert isinstance(caught.value, DifferenceError) == isinstance(error, DifferenceError)
+
+    def test_a_deadline_that_has_passed_proves_nothing(
+        self, config: Config, record: Path, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = record.read_bytes()
+        monkeypatch.setenv("MERE_DEADLINE", "1")
+        with pytest.raises(BudgetError, match="7 of 7 could not be tried"):
+            proofs.confirm(config)
+        assert record.read_bytes() == before and workshop.asked == []
+
+    def test_ctrl_c_proves_nothing(self, config: Config, record: Path, workshop: Workshop) -> None:
+        before = record.read_bytes()
+        workshop.fail("confirm/zlib", KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            proofs.confirm(config)
+        assert record.read_bytes() == before
 
 
 class TestChain:
     @pytest.fixture(autouse=True)
-    def _compilers(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Two compilers that say who they are, where builds look for them."""
+    def _compilers(
+        self,
+        config: Config,
+        add_step: Callable[..., Path],
+        workshop: Workshop,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Two compilers that say who they are, where builds look for them; what should come out is recorded."""
         folder = config.checkout / "bin"
         folder.mkdir()
         for name in ("gcc", "cc-5", "c++-5"):
@@ -131,47 +333,93 @@ class TestChain:
             )
             (folder / name).chmod(0o755)
         monkeypatch.setattr(proofs, "clean_environment", lambda: {"PATH": f"{folder}:/bin:/usr/bin"})
-        update(config, Digests({}, {_file("zlib"): "a" * 64, _file("make"): "b" * 64}))
+        add_step("cross/gcc")
+        graph = proofs.Plan.from_recipes(config)
+        ids = proofs.ids_of(graph, ["rebuild"])
+        entries = proofs.built(config, graph, ids)
+        update(config, digests_of(load_recipes(config).values(), (entries[id] for id in ids)))
 
-    @staticmethod
-    def _makes(monkeypatch: pytest.MonkeyPatch, **packages: str) -> list[Config]:
-        asked: list[Config] = []
+    @pytest.fixture
+    def record(self, config: Config) -> Path:
+        """Both chains are recorded as whole; of the second no build is in the store any more."""
+        proofs.chain(config, "cc-5", "c++-5")
+        store = proofs.Store(config)
+        for entry in store.entries():
+            if entry.id != "cross/gcc":
+                store.remove(entry)
+        return _by_hand(config)
 
-        def published_digests(config: Config) -> Digests:
-            asked.append(config)
-            return Digests({}, {_file(name): letter * 64 for name, letter in packages.items()})
-
-        monkeypatch.setattr(proofs, "published_digests", published_digests)
-        return asked
-
-    def test_what_comes_out_as_recorded_is_proved(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked = self._makes(monkeypatch, zlib="a", make="b")
+    def test_what_comes_out_as_recorded_is_proved(self, config: Config) -> None:
         proofs.chain(config, "cc-5", "c++-5")
         proved = recorded_proofs(config)
         for name in ("gcc 5.0", "cc-5 5.0"):
-            assert proved[name].keys() == {_file("zlib"), _file("make"), "cross/gcc"}
+            assert proved[name].keys() == {*recorded_digests(config).packages, "cross/gcc"}
         assert proved["gcc 5.0"]["cross/gcc"] != proved["cc-5 5.0"]["cross/gcc"]
         # The version tells the builds of one compiler from those of the next.
-        assert [place.compilers for place in asked] == [None, ("cc-5", "c++-5", "our cc-5, version 5")]
+        made = [entry for entry in proofs.Store(config).entries() if entry.id == "cross/gcc"]
+        said = {(entry.tree / "compilers").read_text() for entry in made}
+        assert said == {"None", "('cc-5', 'c++-5', 'our cc-5, version 5')"}
 
-    def test_what_does_not_is_named_and_no_longer_proved(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._makes(monkeypatch, zlib="a", make="c")
-        record_proof(config, "gcc 5.0", {_file("zlib"): "a" * 64, _file("make"): "b" * 64})
-        with pytest.raises(BuildError, match=_file("make")):
+    def test_what_does_not_is_named_and_no_longer_proved(self, config: Config, record: Path) -> None:
+        recorded = recorded_digests(config)
+        before = recorded_proofs(config)
+        update(config, Digests(recorded.sources, recorded.packages | {_file("make"): "0" * 64}))
+        with pytest.raises(DifferenceError, match=f"package {_file('make')}: recorded {'0' * 64}, found"):
             proofs.chain(config, "cc-5", "c++-5")
-        assert recorded_proofs(config)["gcc 5.0"] == {_file("zlib"): "a" * 64}
+        for name, proof in recorded_proofs(config).items():
+            assert before[name].items() - proof.items() == {(_file("make"), recorded.packages[_file("make")])}
 
-    def test_a_chain_that_breaks_off_proves_nothing(self, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-        def published_digests(place: Config) -> Digests:
-            if place.compilers:
-                raise BuildError("rebuild/zlib failed: it is not what packages/zlib is")
-            return recorded_digests(config)
-
-        monkeypatch.setattr(proofs, "published_digests", published_digests)
-        record_proof(config, "cc-5 5.0", {_file("zlib"): "a" * 64})
-        with pytest.raises(BuildError, match="it is not what"):
+    def test_what_does_not_come_out_the_same_twice_is_no_longer_proved_of_that_chain(
+        self, config: Config, record: Path, workshop: Workshop
+    ) -> None:
+        before = recorded_proofs(config)
+        error = DifferenceError("rebuild/zlib failed: it is not what packages/zlib is")
+        workshop.fail("rebuild/zlib", error, compilers=True)
+        with pytest.raises(DifferenceError, match="it is not what packages/zlib is"):
             proofs.chain(config, "cc-5", "c++-5")
-        assert recorded_proofs(config)["cc-5 5.0"] == {}
+        after = recorded_proofs(config)
+        assert after["gcc 5.0"] == before["gcc 5.0"]
+        assert before["cc-5 5.0"].keys() - after["cc-5 5.0"].keys() == {_file("zlib")}
+
+    @trouble
+    def test_a_chain_that_breaks_off_is_left_as_it_was(
+        self, error: Exception, config: Config, record: Path, workshop: Workshop
+    ) -> None:
+        before = record.read_bytes()
+        # In either round; what needs a build that is missing in the first one is not tried at all.
+        workshop.fail("packages/zlib" if isinstance(error, StoreError) else "rebuild/zlib", error)
+        with pytest.raises(MereError, match="could not be tried") as caught:
+            proofs.chain(config, "cc-5", "c++-5")
+        assert not isinstance(caught.value, BuildError) and record.read_bytes() == before
+        assert "rebuild/zlib from gcc 5.0 could not be tried: " in str(caught.value)
+        assert "rebuild/zlib from cc-5 5.0 could not be tried: " in str(caught.value)
+
+    def test_a_deadline_that_has_passed_proves_nothing(
+        self, config: Config, record: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = record.read_bytes()
+        monkeypatch.setenv("MERE_DEADLINE", "1")
+        with pytest.raises(BudgetError, match="could not be tried: the time is up"):
+            proofs.chain(config, "cc-5", "c++-5")
+        assert record.read_bytes() == before
+
+    def test_ctrl_c_proves_nothing(self, config: Config, record: Path, workshop: Workshop) -> None:
+        before = record.read_bytes()
+        workshop.fail("rebuild/zlib", KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            proofs.chain(config, "cc-5", "c++-5")
+        assert record.read_bytes() == before
+
+    def test_recipes_that_are_not_the_recorded_ones_are_found_before_anything_is_built(
+        self, config: Config, record: Path, workshop: Workshop
+    ) -> None:
+        before = record.read_bytes()
+        recorded = recorded_digests(config)
+        update(config, Digests({**recorded.sources, "old.tar.gz": "0" * 64}, recorded.packages))
+        del workshop.asked[:]
+        with pytest.raises(DifferenceError, match=r"source old\.tar\.gz: recorded, and no longer there"):
+            proofs.chain(config, "cc-5", "c++-5")
+        assert workshop.asked == [] and record.read_bytes() == before
 
     def test_the_same_compiler_by_another_name_proves_nothing(
         self, config: Config, monkeypatch: pytest.MonkeyPatch
@@ -184,3 +432,22 @@ class TestChain:
     def test_a_compiler_that_builds_would_not_find_is_none(self, config: Config) -> None:
         with pytest.raises(MereError, match="this host has no cc-6 in "):
             proofs.chain(config, "cc-6", "c++-5")
+
+
+class TestDigests:
+    @trouble
+    def test_sums_that_could_not_be_had_are_no_difference(
+        self, error: Exception, config: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def digests() -> Any:
+            raise error
+
+        monkeypatch.setattr(proofs.evidence, "digests", digests)
+        record_proof(config, "round 3", {_file("zlib"): "a" * 64})
+        record = _by_hand(config)
+        before = record.read_bytes()
+        with pytest.raises(
+            MereError, match=r"the comparison with recipes/digests\.toml could not be tried: "
+        ) as caught:
+            proofs.digests(config)
+        assert not isinstance(caught.value, BuildError) and record.read_bytes() == before

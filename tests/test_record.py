@@ -32,6 +32,27 @@ def test_what_is_refuted_is_dropped(config: Config) -> None:
     assert recorded_proofs(config) == {"round 3": {BASH: "c" * 64}}
 
 
+def test_where_nothing_was_found_out_not_a_byte_changes(config: Config) -> None:
+    record_proof(config, "round 3", {ZLIB: "a" * 64})
+    record = config.recipes / "proofs.toml"
+    record.write_text(f"# By hand.\n{record.read_text()}")
+    before = record.read_bytes()
+    record_proof(config, "round 3", {ZLIB: "a" * 64}, refuted={BASH})
+    record_proof(config, "elsewhere", {})
+    assert record.read_bytes() == before
+
+
+def test_a_record_that_cannot_be_written_is_left_as_it_was(config: Config) -> None:
+    record_proof(config, "round 3", {ZLIB: "a" * 64})
+    record = config.recipes / "proofs.toml"
+    before = record.read_bytes()
+    # Root may write everywhere; where a folder stands in the way, nobody can write a file.
+    (config.recipes / "proofs.new").mkdir()
+    with pytest.raises(RecipeError, match=r"cannot write recipes/proofs\.toml: Is a directory"):
+        record_proof(config, "round 3", {BASH: "b" * 64}, refuted={ZLIB})
+    assert record.read_bytes() == before
+
+
 def test_a_record_that_cannot_be_read_is_not_overwritten(config: Config) -> None:
     (config.recipes / "proofs.toml").write_text("[round")
     with pytest.raises(RecipeError, match=r"cannot read recipes/proofs\.toml"):

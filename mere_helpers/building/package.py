@@ -14,7 +14,7 @@ from pathlib import Path
 from ..config import Config, clean_environment
 from ..containers.sandbox import Bind, Sandbox
 from ..containers.untrusted import open_file
-from ..errors import BuildError, ContainerError
+from ..errors import BuildError, ContainerError, DifferenceError
 from ..fetching.source import source_path
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
@@ -95,9 +95,10 @@ def build_package(
     Raises
     ------
     BuildError
-        makepkg failed, was stopped or took too long; or what it made is not what the recipe promises, or differs from
-        the reference. The message ends with the end of the log or with the differences; the build folder is kept in
-        ``failed/``, and so are packages that differ.
+        makepkg failed, was stopped or took too long; or what it made is not what the recipe promises. The message ends
+        with the end of the log; the build folder is kept in ``failed/``.
+    DifferenceError
+        What it made differs from the reference. The message ends with the differences; the packages are kept, too.
     ContainerError
         The container could not be made.
     """
@@ -208,8 +209,11 @@ class _Build:
         with open(self.log, "a") as log:
             log.write("".join(f"{line}\n" for line in lines))
         error = self._failure(container, f"it is not what {self.reference.id} is", lines)
+        if is_full(self.config.store):
+            # What a build could not write may be all that differs.
+            return error
         shutil.copytree(packages, self.failed / "packages", dirs_exist_ok=True)
-        return error
+        return DifferenceError(error.message, hint=error.hint, log=error.log)
 
     def _forget_failure(self) -> None:
         # Folders that a build has made read-only are ours, since they were kept.

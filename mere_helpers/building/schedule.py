@@ -14,7 +14,7 @@ from functools import cached_property
 from graphlib import TopologicalSorter
 
 from ..config import Config
-from ..errors import BuildError, MereError, StoreError
+from ..errors import MereError, StoreError
 from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
 from .builders import BUILDERS, Build, Builder
@@ -22,8 +22,8 @@ from .jobserver import Jobserver
 from .timeline import Event, Watch, costs, estimate
 
 
-class BudgetError(BuildError):
-    """The time that was given is used up, and something is not built yet."""
+class BudgetError(MereError):
+    """The time that was given is used up, and something is not built yet; no build has failed."""
 
 
 def run(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..building.package_file import package_name
 from ..config import Config
-from ..errors import BuildError, RecipeError
+from ..errors import DifferenceError, RecipeError
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry
 from .sums import read_sums, write_sums
@@ -81,7 +81,7 @@ def check(config: Config, found: Digests) -> None:
 
     Raises
     ------
-    BuildError
+    DifferenceError
         A sum differs; the message names the files, the hint says what to do.
     RecipeError
         The record cannot be read.
@@ -89,7 +89,7 @@ def check(config: Config, found: Digests) -> None:
     recorded = recorded_digests(config)
     different = changes(recorded, found)
     if different:
-        raise BuildError(
+        raise DifferenceError(
             "\n".join([f"not as in {_FILE}:", *(f"  {line}" for line in different)]),
             hint=_hint(config, [name for name, _ in sorted(found.packages.items() - recorded.packages.items())]),
         )

@@ -43,9 +43,11 @@ def record_proof(config: Config, name: str, packages: Mapping[str, str], refuted
     Raises
     ------
     RecipeError
-        The record cannot be read.
+        The record cannot be read or written; the file is as it was.
     """
     tables = recorded_proofs(config)
-    shown = tables.get(name, {}) | dict(packages)
-    tables[name] = {file: sha256 for file, sha256 in shown.items() if file not in refuted}
-    write_sums(config, _FILE, _HEAD, tables)
+    before = tables.get(name, {})
+    after = {file: sha256 for file, sha256 in {**before, **packages}.items() if file not in refuted}
+    # Where nothing was found out, nobody should have to ask why the file has changed.
+    if after != before:
+        write_sums(config, _FILE, _HEAD, tables | {name: after})

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..building.comparison import NOT_IN_PAYLOAD, differences
 from ..building.jobserver import Jobserver
 from ..building.layers import compose
 from ..building.package import build_package
@@ -18,13 +17,14 @@ from ..config import Config
 from ..errors import BuildError
 from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
+from .compared import Compared, refuse_if_full, where
 from .origin import Origin, origin
 from .provenance import STATEMENTS, material
 
 
 def reproduce(
     config: Config, plan: Plan, file: Path, installer: Sequence[Path], *, sums: Mapping[str, str]
-) -> dict[str, str]:
+) -> Compared:
     """Build a package again, in a container with the packages that it was built with.
 
     Parameters
@@ -43,15 +43,17 @@ def reproduce(
 
     Returns
     -------
-    dict of str to str
-        The sha256, by file name, of the packages that the recipe makes and that lie in the folder, `file` among them:
-        each is equal in every byte to what was built now.
+    Compared
+        Of the packages that the recipe makes and that lie in the folder, `file` among them, with what was built now;
+        the second build is kept if they differ.
 
     Raises
     ------
     BuildError
         It cannot be tried: a package is missing or not the recorded one, or the recipe is another one today or makes
-        no file of this name. Or it was tried, and a package is not the same; the message says where it differs.
+        no file of this name, or the build fails.
+    MereError
+        Something else stands in the way, such as a full disk.
     """
     about = origin(file)
     recipe = plan.recipes.get(f"packages/{about.recipe}")
@@ -74,13 +76,14 @@ def reproduce(
     place = replace(config, store=config.work / "again")
     layers = compose(config, [needed[name] for name in order], [], installer)
     entry = _build(place, plan, f"packages/{about.recipe}", layers, about)
-    equal = _compare(place, file, entry)
-    Store(place).remove(entry)
-    return equal
+    result = _compare(place, file, entry)
+    if not result.different:
+        Store(place).remove(entry)
+    return result
 
 
-def _compare(config: Config, file: Path, entry: Entry) -> dict[str, str]:
-    """The packages in the folder of `file` that equal those in `entry`: all, or an error."""
+def _compare(config: Config, file: Path, entry: Entry) -> Compared:
+    """The packages in the folder of `file`, and those in `entry`."""
     if file.name not in entry.outputs:
         raise BuildError(
             f"the recipe makes {', '.join(sorted(entry.outputs))}, and not {file.name}",
@@ -88,14 +91,15 @@ def _compare(config: Config, file: Path, entry: Entry) -> dict[str, str]:
         )
     made = [name for name in sorted(entry.outputs) if (file.parent / name).is_file()]
     unequal = [name for name in made if (file.parent / name).read_bytes() != (entry.tree / name).read_bytes()]
+    equal = {name: entry.outputs[name].sha256 for name in made if name not in unequal}
     if not unequal:
-        return {name: entry.outputs[name].sha256 for name in made}
+        return Compared(equal)
+    refuse_if_full(entry.path)
     with TemporaryDirectory(dir=config.work) as room:
         for name in made:
             shutil.copy(file.parent / name, room)
-        lines = differences(Path(room), entry.tree) or [NOT_IN_PAYLOAD]
-    lines.insert(0, f"{', '.join(unequal)} cannot be reproduced:")
-    raise BuildError("\n".join(lines), hint=_settings(config, file), log=entry.log)
+        lines = where(Path(room), entry.tree)
+    return Compared(equal, tuple(unequal), lines, _settings(config, file), entry.log)
 
 
 def _settings(config: Config, file: Path) -> str:

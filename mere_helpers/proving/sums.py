@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ..config import Config
 from ..errors import RecipeError
@@ -31,11 +33,25 @@ def read_sums(config: Config, file: str) -> dict[str, dict[str, str]]:
 
 
 def write_sums(config: Config, file: str, head: str, tables: Sums) -> None:
-    """Write the tables below a comment, in one go."""
+    """Write the tables below a comment, in one go.
+
+    Raises
+    ------
+    RecipeError
+        It cannot be written; the file is as it was.
+    """
     path = config.checkout / file
     aside = path.with_suffix(".new")
-    aside.write_text(head + "".join(_table(name, sums) for name, sums in tables.items()))
-    aside.replace(path)
+    try:
+        with open(aside, "w") as stream:
+            stream.write(head + "".join(_table(name, sums) for name, sums in tables.items()))
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise RecipeError(f"cannot write {file}: {error.strerror}", hint=f"see df {path.parent}") from error
 
 
 def _table(name: str, sums: Mapping[str, str]) -> str:

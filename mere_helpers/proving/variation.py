@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..building.builders import root
-from ..building.comparison import NOT_IN_PAYLOAD, differences
 from ..building.jobserver import Jobserver
 from ..building.package import Surroundings, build_package
 from ..config import Config
-from ..errors import BuildError
 from ..machine.host import open_path
 from ..recipes.plan import Plan
 from ..storage.store import Entry, Store
+from .compared import Compared, compare_entries
 
 #: What is different, for people. Clock and order are, for whatever is linked dynamically, and for date: busybox's other
 #: commands are static, and see the true ones.
@@ -50,7 +49,7 @@ _ELSEWHERE = Surroundings(
 )
 
 
-def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], jobserver: Jobserver) -> Sequence[str]:
+def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], jobserver: Jobserver) -> Compared:
     """Build a package of a later round again, with everything in `VARIED` other than it was.
 
     Parameters
@@ -68,13 +67,15 @@ def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], jobs
 
     Returns
     -------
-    sequence of str
-        The names of the package files, which were equal in every byte.
+    Compared
+        The first build and the second; the second is kept if they differ.
 
     Raises
     ------
     BuildError
-        The build fails there, or a package is not the same; the message says where it differs.
+        The build fails there. That there is no second package says nothing about the first.
+    MereError
+        Something else stands in the way, such as a full disk.
     """
     first = entries[id]
     # Layers belong to the root of containers. Where that is another one they have to be made anew.
@@ -87,9 +88,11 @@ def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], jobs
         store.remove(earlier)
     surroundings = replace(_ELSEWHERE, files=config.recipes / "variation")
     second = build_package(place, store, plan.recipes[id], layers, jobserver, key=key, surroundings=surroundings)
-    if second.output_digest != first.output_digest:
-        lines = differences(first.tree, second.tree) or [NOT_IN_PAYLOAD]
-        raise BuildError("\n".join([f"{id} is another one elsewhere:", *lines]), log=second.log)
-    names = sorted(second.outputs)
-    store.remove(second)
-    return names
+    result = compare_entries(first, second)
+    if result.different:
+        # Unless something has changed in the store, and so may be all that differs.
+        for used in (id, *plan.dependencies(id)):
+            Store(config).verify(entries[used])
+    else:
+        store.remove(second)
+    return result

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..building.schedule import BudgetError, found
 from ..config import Config, load_config
-from ..errors import MereError
+from ..errors import DifferenceError, MereError
 from ..machine.host import open_path
 from ..proving.verify import verify
 from ..recipes.plan import Plan
@@ -22,6 +23,16 @@ from .wanted import PUBLISHED, ids_of
 #: Exit status when the time that was given is used up: not a failure, only not the end.
 OUT_OF_TIME = 75
 
+#: Exit status of commands that compare when something could not be compared; a difference is 1, as diff has it.
+UNTRIED = 2
+
+_STATUSES = (
+    "exit status: 0 all is equal; 1 a comparison has ended with a difference; 2 none has, but something could not be "
+    "compared (a failed build, a full disk, a missing source...); 75 the time of MERE_DEADLINE or MERE_BUDGET is up; "
+    "130 stopped. Only a difference takes something back from recipes/proofs.toml; what could not be compared proves "
+    "nothing, and changes nothing. That a build fails where the first one did not is no difference, either."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
@@ -33,10 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OUT_OF_TIME
     except MereError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(error, DifferenceError) else options.failed
     except KeyboardInterrupt:
         print("stopped; what was finished is kept, run again to go on", file=sys.stderr)
         return 130
+    except Exception:
+        if options.failed == 1:
+            raise
+        # Python itself would end with the status of a difference.
+        traceback.print_exc()
+        return options.failed
     if result is not None:
         print(result)
     return 0
@@ -48,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def word(name: str, action: object, help: str) -> argparse.ArgumentParser:
         added = actions.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
-        added.set_defaults(action=action)
+        added.set_defaults(action=action, failed=1)
         return added
 
     word("check", lambda config, options: vocabulary.check_host(), "check this machine, and say what mends it")
@@ -108,7 +125,7 @@ def _add_proofs(word: Callable[..., argparse.ArgumentParser]) -> None:
         "build packages again under other circumstances: the same bytes?",
     )
     vary.add_argument("names", nargs="*", metavar="NAME", help="a recipe; all by default")
-    word(
+    confirm = word(
         "confirm",
         lambda config, options: proofs.confirm(config),
         "build a third round with what was published: equal in every byte?",
@@ -120,6 +137,9 @@ def _add_proofs(word: Callable[..., argparse.ArgumentParser]) -> None:
     )
     chain.add_argument("cc", metavar="CC", help="the C compiler, such as clang or gcc-11")
     chain.add_argument("cxx", metavar="CXX", help="the C++ compiler that goes with it")
+    for comparing in (sums, rebuild, vary, confirm, chain):
+        comparing.set_defaults(failed=UNTRIED)
+        comparing.epilog = _STATUSES
 
 
 def _open(config: Config, options: argparse.Namespace) -> None:

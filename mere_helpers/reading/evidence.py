@@ -13,7 +13,7 @@ from ..building.comparison import differences, payload_digest
 from ..building.jobserver import Jobserver
 from ..building.timeline import Event
 from ..config import load_config
-from ..errors import BuildError
+from ..errors import DifferenceError
 from ..proving.digests import check, digests_of, recorded_digests
 from ..proving.provenance import published_packages, statements
 from ..proving.record import recorded_proofs
@@ -61,7 +61,7 @@ def verdict() -> Table:
 
     Raises
     ------
-    BuildError
+    DifferenceError
         Two payloads differ; the message names the members.
     """
     config = load_config()
@@ -146,14 +146,14 @@ def _watched(build: Build, builder: Builder) -> Entry:
     return entry
 
 
-def _unequal(what: str, pairs: Iterable[tuple[Entry, Entry]]) -> BuildError:
+def _unequal(what: str, pairs: Iterable[tuple[Entry, Entry]]) -> DifferenceError:
     lines, folders = [what], []
     for pair in pairs:
         if found := differences(*(entry.tree for entry in pair)):
             lines += found
             folders += [str(entry.path) for entry in pair]
     # They were equal when they were built.
-    return BuildError("\n".join(lines), hint=f"rm -rf {' '.join(folders)}   # these are built again, and compared")
+    return DifferenceError("\n".join(lines), hint=f"rm -rf {' '.join(folders)}   # these are built again, and compared")
 
 
 def _shown(proved: str | None, published: str) -> str:
