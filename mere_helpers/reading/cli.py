@@ -18,8 +18,8 @@ from ..errors import MereError
 from ..machine.host import open_path
 from ..recipes.plan import Plan
 from ..report import Table, Text
+from ..storage.export import export
 from ..storage.lock import Locks
-from ..storage.substitutes import export
 from ..storage.tree import remove_tree
 from . import looking, places, proofs, vocabulary
 from .wanted import PUBLISHED, ids_of
@@ -30,7 +30,7 @@ OUT_OF_TIME = 75
 #: What we put into a store, sources aside.
 _CONTENTS = (
     *("apt", "book.jsonl", "entries", "failed", "key", "latest", "layers"),
-    *("locks", "logs", "repositories", "runs", "substitutes.key", "systems", "work"),
+    *("locks", "logs", "repositories", "runs", "substitutes.key", "substitutes.seen", "systems", "work"),
 )
 
 
