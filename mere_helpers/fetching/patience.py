@@ -25,11 +25,14 @@ class TransferError(Exception):
         The message.
     host : bool, optional
         Whether the reason is the host, so that its other files need not be asked for.
+    again : bool, optional
+        Whether the next try may end otherwise.
     """
 
-    def __init__(self, reason: str, *, host: bool = False) -> None:
+    def __init__(self, reason: str, *, host: bool = False, again: bool = False) -> None:
         super().__init__(reason)
         self.host = host
+        self.again = again
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Pace:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._last = time.monotonic()
-        self._spent = 0.0
+        self._spent = self._waited = 0.0
         self._mark = (0.0, 0)
 
     def problem(self, count: int, *, waiting: bool = True) -> str:
@@ -78,19 +81,19 @@ class Pace:
         count : int
             Bytes so far.
         waiting : bool, optional
-            Whether the server is waited for; the time that our own disk takes is not its fault.
+            Whether the server is waited for; that our own disk takes its time does not make it slow.
         """
         now = time.monotonic()
-        if waiting:
-            self._spent += min(now - self._last, 5 * TICK)
-        self._last = now
+        passed, self._last = min(now - self._last, 5 * TICK), now
+        self._spent += passed
+        self._waited += passed if waiting else 0
         if self._spent > self._limits.total:
             return f"took longer than {_duration(self._limits.total)}"
         since, before = self._mark
-        if self._spent - since >= self._limits.window:
+        if self._waited - since >= self._limits.window:
             if count - before < self._limits.rate * self._limits.window:
                 return f"slower than {self._limits.rate:,.0f} bytes/s over {_duration(self._limits.window)}"
-            self._mark = (self._spent, count)
+            self._mark = (self._waited, count)
         return ""
 
 

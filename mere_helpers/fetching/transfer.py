@@ -78,7 +78,7 @@ def open_url(url: str, limits: Limits, stop: Flag) -> Iterator[Answer]:
         session.headers["Accept-Encoding"] = "identity"
         for scheme in ("http://", "https://"):
             session.mount(scheme, _Adapter(guard))
-        with guard.waiting():
+        with guard.explained():
             answer = _ask(session, url, guard, stop)
         with answer:
             if answer.status_code != 200:
@@ -143,18 +143,26 @@ class _Guard:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Wait for the server; an error by which that ends gets its true reason."""
+        """Wait for the server, which is what the limits are for."""
         self._waiting = True
         try:
-            yield
-        except _TROUBLE as error:
-            down = isinstance(error, requests.ConnectionError) and not isinstance(error, requests.ReadTimeout)
-            raise self._error() or TransferError(_reason(error), host=down) from None
+            with self.explained():
+                yield
         finally:
             self._waiting = False
         # A connection that was shut looks like one that has ended.
         if ended := self._error():
             raise ended
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Give an error its true reason."""
+        try:
+            yield
+        except _TROUBLE as error:
+            down = isinstance(error, requests.ConnectionError) and not isinstance(error, requests.ReadTimeout)
+            again = isinstance(error, requests.ConnectionError | requests.Timeout)
+            raise self._error() or TransferError(_reason(error), host=down, again=again) from None
 
     def _error(self) -> TransferError | None:
         if self._stop.is_set():
@@ -225,17 +233,17 @@ def _try(
     broken = False
     for pause in (*_PAUSES, None):
         try:
-            # Not session.send, which reads the bodies of redirects.
-            answer = session.get_adapter(url).send(request, timeout=PATIENCE, **settings)
+            with guard.waiting():
+                # Not session.send, which reads the bodies of redirects.
+                answer = session.get_adapter(url).send(request, timeout=PATIENCE, **settings)
             if pause is None or answer.status_code not in _PASSING:
                 break
             answer.close()
-        except (requests.ConnectionError, requests.Timeout):
-            if broken or guard.reason:
+        except TransferError as error:
+            if broken or not error.again:
                 raise
             broken = True
-        if stop.wait(pause) or guard.reason:
-            raise TransferError("interrupted")
+        stop.wait(pause)
     return answer
 
 

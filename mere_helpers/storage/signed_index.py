@@ -120,7 +120,7 @@ def read_index(data: bytes, public: str) -> Index:
         raise SignatureError("another key, or other bytes") from None
     try:
         return _parse(json.loads(envelope[2]))
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise SignatureError("no index that this version understands") from None
 
 

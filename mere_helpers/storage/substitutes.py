@@ -72,7 +72,7 @@ class Substitutes:
             return False
         archive = folder / "archive"
         digest = hashlib.sha256()
-        with open(archive, "wb") as target:
+        with disk_trouble(), open(archive, "wb") as target:
             for piece in self._pieces(f"{key}.tar.zst", offer.size):
                 digest.update(piece)
                 target.write(piece)
