@@ -44,7 +44,7 @@ from ..packing import pack, publish
 from .servers import Behaviour, Line, Memory, Server, own_certificate, size_of
 
 MIB = 1 << 20
-LIMITS = Limits(size=4 * MIB, rate=20_000, window=0.5, total=4)
+LIMITS = Limits(size=4 * MIB, rate=20_000, window=0.5, total=2)
 
 #: For servers that are not slow, so that a busy machine does not make them so.
 PATIENT = replace(LIMITS, window=60, total=90)
@@ -252,7 +252,7 @@ MIRRORS: dict[str, tuple[Behaviour, str]] = {
     "silence after the headers": (start(OK + "\r\n"), SLOW),
     "silence before the last byte": (stalls_before_the_last_byte, SLOW),
     "a little too slow": (just_too_slow, SLOW),
-    "just fast enough, for too long": (just_fast_enough, "took longer than 4 s"),
+    "just fast enough, for too long": (just_fast_enough, "took longer than 2 s"),
     "half closed": (half_closed, f"{BROKE}|is empty"),
     # Round and round.
     "redirect to itself": (redirect("{url}/x"), "redirects more than 10 times"),
