@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import MereError
@@ -51,11 +51,12 @@ class Config:
     checkout: Path
     store: Path
     sources: Path
-    mirrors: tuple[str, ...] = ()
+    # Not shown: an address may hold a password.
+    mirrors: tuple[str, ...] = field(default=(), repr=False)
     offline: bool = False
     jobs: int = 1
     budget_s: float | None = None
-    substitutes: str | None = None
+    substitutes: str | None = field(default=None, repr=False)
     substitutes_key: str = ""
     compilers: tuple[str, str, str] | None = None
     id_shift: int = 0

@@ -51,7 +51,7 @@ CONTENTS = {
     "repositories": _HALF,
     "sources": rf"{HASH}|partial|rejected|locks|\.?{re.escape(NAME)}.*",
     "substitutes.key": "",
-    "substitutes.new": "",
+    "substitutes.seen": "",
     "systems": _HALF,
     "work": "again|book-.+|desk|elsewhere|entries|jobs|steps|tmp.{8}|trash",
 }

@@ -16,6 +16,7 @@ from mere_helpers.config import Config
 from mere_helpers.errors import SourceError
 from mere_helpers.fetching.apt_entries import deb822_entries, machine_archives
 from mere_helpers.fetching.debian import DebianFile, DebianMirror, parse_uris
+from mere_helpers.fetching.patience import Limits
 
 PIN = "a" * 64
 DEB822 = """\
@@ -219,6 +220,36 @@ def test_a_download_tells_how_far_it_is_and_can_be_stopped(
     assert heard[-1] == (5, 42) and time.monotonic() - began < 5
     other = Path("/proc", (apt / "pid").read_text().strip(), "cmdline")
     until(lambda: not other.exists() or not other.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("sends", "reason"),
+    [
+        ("head -c 9999 /dev/zero; exec sleep 60", "more than the 42 bytes of the index"),
+        ("printf 1; exec sleep 60", "slower than 1,000 bytes/s over 0.5 s"),
+    ],
+    ids=["endless", "dripping"],
+)
+def test_a_download_has_limits(
+    tmp_path: Path, etc: Path, apt: Path, monkeypatch: pytest.MonkeyPatch, sends: str, reason: str
+) -> None:
+    helper, target = tmp_path / "apt-helper", tmp_path / "m4.tar.xz"
+    helper.write_text(f'#!/bin/sh\nfor target; do :; done\nexec > "$target"\necho $$ > {apt}/pid\n{sends}\n')
+    helper.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name, **_: str(helper))
+    config = Config(checkout=tmp_path, store=tmp_path / "store", sources=tmp_path)
+    debian = DebianMirror(config, etc=etc, limits=Limits(rate=1000, window=0.5))
+    with pytest.raises(SourceError, match=reason):
+        debian.download(DebianFile("http://archive.example/m4", "m4.tar.xz", 42, PIN), target)
+    process = Path("/proc", (apt / "pid").read_text().strip(), "cmdline")
+    until(lambda: not process.exists() or not process.read_bytes())
+
+
+def test_only_we_can_read_where_apt_looks(tmp_path: Path, etc: Path, apt: Path) -> None:
+    """An address may hold a password."""
+    (apt / "uris-m4=1").write_text(uri("m4.tar.xz"))
+    mirror(tmp_path, etc).lookup("m4=1", PIN)
+    assert stat.S_IMODE((tmp_path / "store/apt/mere.sources").stat().st_mode) == 0o600
 
 
 def test_why_it_is_not_available(tmp_path: Path, etc: Path, apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_the_command_of_the_hint_shows_what_a_package_was_built_with(config: Con
 def test_nothing_in_a_name_runs_when_the_hint_is_pasted(config: Config, tmp_path: Path) -> None:
     update(config, FOUND)
     name = f"zlib;touch {tmp_path}/pwned;-1-1-x86_64.pkg.tar.zst"
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(DifferenceError) as caught:
         check(config, Digests(FOUND.sources, {name: "c" * 64}))
     lines = caught.value.hint.splitlines()
     commands = [line[line.index(start) :] for line, start in ((lines[1], "python -m"), (lines[2], "find "))]

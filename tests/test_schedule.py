@@ -21,8 +21,8 @@ from mere_helpers.building.timeline import Event
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError, MereError
 from mere_helpers.recipes.plan import Plan
+from mere_helpers.storage.export import export
 from mere_helpers.storage.store import Entry
-from mere_helpers.storage.substitutes import export
 
 
 class Builders(dict):

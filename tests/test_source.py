@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import io
 import lzma
@@ -20,8 +22,11 @@ import pytest
 
 from mere_helpers.config import Config
 from mere_helpers.errors import SourceError
+from mere_helpers.fetching.address import shown
+from mere_helpers.fetching.background import each
 from mere_helpers.fetching.debian import DebianFile, DebianMirror
 from mere_helpers.fetching.mirror import mirrors_of
+from mere_helpers.fetching.rejected import LARGEST_KEPT, Copy, complaint, keep
 from mere_helpers.fetching.source import FetchEvent, _Errand, fetch, print_progress, source_path, verified_path
 from mere_helpers.recipes.recipe import Source
 
@@ -366,3 +371,71 @@ def test_a_line_a_file(capsys: pytest.CaptureFixture[str]) -> None:
         print_progress(FetchEvent(kind, NAME, "upstream", 2048, reason="404"))
     out = io.StringIO(capsys.readouterr().err).readlines()
     assert [line.split()[0] for line in out] == [f"{NAME}:", "fetched", "FAILED"]
+
+
+def test_one_bad_copy_of_a_file_is_kept_the_last_one(tmp_path: Path, site: Site) -> None:
+    config = settings(tmp_path, folder_with(tmp_path, OTHER))
+    other = config.sources / "rejected" / "another.tar.1234abcd"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    message = failure(config, source(site.put("/tool", FLIPPED))).message
+    assert rejected(config) == {kept_name(FLIPPED): FLIPPED, other.name: b""}
+    assert message.count("kept in rejected") == 1, "a copy that is not there any more is not promised"
+    site.put("/tool", HTML)
+    failure(config, source(site.url + "/tool"))
+    assert set(rejected(config)) == {kept_name(HTML), other.name}
+
+
+def test_a_very_large_bad_copy_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(LARGEST_KEPT + 1)
+    assert keep(tmp_path / "rejected", NAME, path, Copy(PIN, LARGEST_KEPT + 1, None)) == ""
+    assert not path.exists() and not (tmp_path / "rejected").exists()
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".tgz", ".bz2", ".xz"])
+def test_unpacking_a_bad_copy_can_be_stopped(tmp_path: Path, suffix: str) -> None:
+    """A stop is a reason to say nothing, also where the end would have been a fault."""
+    pack = {".bz2": bz2.compress, ".xz": lzma.compress}.get(suffix, gzip.compress)
+    path = tmp_path / f"tool{suffix}"
+    path.write_bytes(pack(os.urandom(3 << 20))[:-20])
+    copy = Copy(PIN, path.stat().st_size, None)
+    stop = threading.Event()
+    assert complaint(path, copy, stop).startswith(("truncated", "damaged"))
+    stop.set()
+    assert complaint(path, copy, stop) == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [
+        ("https://me:secret@host/path", "https://…@host/path"),
+        ("https://me@host", "https://…@host"),
+        ("ftp:/me:secret@host", "ftp:/…@host"),
+        ("http://me:a/b @c@host/x", "http://…@host/x"),
+        ("https://host/path", "https://host/path"),
+        ("/a/folder@home", "/a/folder@home"),
+        ("tool=1:1.0-1", "tool=1:1.0-1"),
+    ],
+)
+def test_an_address_is_shown_without_user_and_password(address: str, seen: str) -> None:
+    assert shown(address) == seen
+
+
+def test_each_result_comes_when_it_is_ready() -> None:
+    first = threading.Event()
+
+    def work(item: int) -> int:
+        if item == 0:
+            first.wait(30)
+        if item == 2:
+            raise ValueError("two")
+        return item * 10
+
+    results = each(work, [0, 1, 2], 2, threading.Event())
+    assert [item for item, _ in (next(results), next(results))] == [1, 2]
+    first.set()
+    item, result = next(results)
+    assert (item, result.result()) == (0, 0)
+    results.close()

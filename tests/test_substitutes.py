@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import base64
 import functools
-import hashlib
 import http.server
+import io
 import json
 import os
-import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mere_helpers.config import Config
 from mere_helpers.errors import StoreError
+from mere_helpers.storage.export import export
+from mere_helpers.storage.signed_index import OLD, read_index
 from mere_helpers.storage.store import Entry, Store
-from mere_helpers.storage.substitutes import Substitutes, export
+from mere_helpers.storage.substitutes import Substitutes
+
+from .packing import pack, publish
 
 KEY, OTHER = "k" * 64, "o" * 64
 NEWER = hasattr(tarfile, "tar_filter")
@@ -169,16 +175,17 @@ def test_an_archive_stays_in_its_folder_even_if_signed(
     folder = tmp_path / "folder"
     folder.mkdir()
     packed.mkdir()
-    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
         link, member = tarfile.TarInfo("out/away"), tarfile.TarInfo(name.format(outside=outside))
         link.type, link.linkname = tarfile.SYMTYPE, str(outside)
         member.type, member.linkname = type, target
         archive.addfile(link)
         archive.addfile(member)
-    subprocess.run(["zstd", "-q", tmp_path / "evil.tar", "-o", packed / f"{KEY}.tar.zst"], check=True)
-    sha256 = hashlib.sha256((packed / f"{KEY}.tar.zst").read_bytes()).hexdigest()
-    evil = Substitutes(Config(tmp_path, tmp_path / "store", tmp_path / "sources", substitutes=str(packed)))
-    evil.__dict__["_index"] = {KEY: {"id": "packages/a", "sha256": sha256}}
+    public = publish(packed, Ed25519PrivateKey.generate(), {KEY: pack(packed, KEY, tar.getvalue())})
+    evil = Substitutes(
+        Config(tmp_path, tmp_path / "store", tmp_path / "sources", substitutes=str(packed), substitutes_key=public)
+    )
     if not filters:
         without_filters(monkeypatch)
     with pytest.raises(StoreError, match="the substitute for packages/a has a file outside of its folder"):
@@ -236,4 +243,118 @@ def test_packing_again_adds_only_what_is_new(maker: Config, entry: Entry, packed
     other = Store(maker).add("packages/b", OTHER, {}, fill)
     assert export(maker, [entry, other], packed[0]) == packed[1]
     assert first.stat().st_mtime_ns == before
-    assert set(json.loads((packed[0] / "index.json").read_text())) == {KEY, OTHER}
+    assert set(json.loads((packed[0] / "index.json").read_text())["payload"]["offers"]) == {KEY, OTHER}
+    assert {path.name for path in packed[0].iterdir()} == {f"{KEY}.tar.zst", f"{OTHER}.tar.zst", "index.json"}
+
+
+def test_a_folder_may_be_named_by_an_address(taker: Config, packed: tuple[Path, str]) -> None:
+    assert Store(replace(taker, substitutes=packed[0].as_uri())).take("packages/a", KEY)
+
+
+def test_an_index_that_is_older_than_one_seen_is_refused(
+    maker: Config, taker: Config, entry: Entry, packed: tuple[Path, str]
+) -> None:
+    old = (packed[0] / "index.json").read_bytes()
+    export(maker, [entry], packed[0])
+    assert Store(taker).offered(KEY) == entry.output_digest
+    (packed[0] / "index.json").write_bytes(old)
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"has the serial number .* but this store has seen .*: an old index"):
+            Store(taker).take("packages/a", KEY)
+    export(maker, [entry], packed[0])
+    assert Store(taker).take("packages/a", KEY), "exported again, it is the newest"
+
+
+def test_serial_numbers_of_different_keys_are_apart(tmp_path: Path, taker: Config) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    for serial in (7, 3):
+        public = publish(place, Ed25519PrivateKey.generate(), {}, serial=serial)
+        assert Store(replace(taker, substitutes=str(place), substitutes_key=public)).offered(KEY) is None
+
+
+def test_serial_numbers_go_up_when_the_clock_was_set_back(
+    maker: Config, entry: Entry, packed: tuple[Path, str]
+) -> None:
+    """A store that has given out a number of next year goes on behind it, also where its memory is lost."""
+    far = int(time.time()) + 365 * 24 * 3600
+    private = Ed25519PrivateKey.from_private_bytes((maker.store / "substitutes.key").read_bytes())
+    publish(packed[0], private, {}, serial=far)
+    (maker.store / "substitutes.seen").unlink()
+    serials = []
+    for _ in range(2):
+        export(maker, [entry], packed[0])
+        serials.append(json.loads((packed[0] / "index.json").read_text())["payload"]["serial"])
+        (packed[0] / "index.json").unlink()
+    assert serials == [far + 1, far + 2]
+
+
+def test_a_damaged_memory_of_serial_numbers_is_named(taker: Config) -> None:
+    taker.store.mkdir()
+    (taker.store / "substitutes.seen").write_text("[]")
+    with pytest.raises(StoreError, match=r"substitutes\.seen is damaged") as caught:
+        Store(taker).take("packages/a", KEY)
+    assert caught.value.hint.startswith("rm ")
+
+
+def test_an_old_index_is_named_and_used(tmp_path: Path, taker: Config, packed: tuple[Path, str]) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    public = publish(place, Ed25519PrivateKey.generate(), {}, date=time.time() - OLD - 3600)
+    store = Store(replace(taker, substitutes=str(place), substitutes_key=public))
+    with pytest.warns(UserWarning, match="is 90 days old") as told:
+        assert store.offered(KEY) is None and store.offered(OTHER) is None
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("place", ["http://me:s3cret@127.0.0.1:9", "ftp://me:s3cret@host/x", "file:///me:s3cret@host"])
+def test_a_password_is_in_no_message(taker: Config, place: str) -> None:
+    config = replace(taker, substitutes=place, mirrors=(place,))
+    for settings in (config, replace(config, offline=True)):
+        with pytest.raises(StoreError) as caught:
+            Store(settings).take("packages/a", KEY)
+        assert "s3cret" not in str(caught.value) and "s3cret" not in repr(settings)
+
+
+def test_two_exports_at_once_end_in_one_key_and_a_good_index(maker: Config, entry: Entry, tmp_path: Path) -> None:
+    (maker.store / "substitutes.key").unlink(missing_ok=True)
+    folder = tmp_path / "shared"
+    with ThreadPoolExecutor(4) as pool:
+        keys = set(pool.map(lambda _: export(maker, [entry], folder), range(4)))
+    (public,) = keys
+    taker = Config(tmp_path, tmp_path / "taker", tmp_path, substitutes=str(folder), substitutes_key=public)
+    assert Store(taker).take("packages/a", KEY)
+    assert {path.name for path in folder.iterdir()} == {f"{KEY}.tar.zst", "index.json"}
+
+
+def test_a_reader_never_sees_half_an_export(maker: Config, entry: Entry, packed: tuple[Path, str]) -> None:
+    over = threading.Event()
+
+    def read() -> int:
+        count = 0
+        while not over.is_set() or not count:
+            read_index((packed[0] / "index.json").read_bytes(), packed[1])
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read)
+        for _ in range(10):
+            export(maker, [entry], packed[0])
+        over.set()
+        assert reading.result(60)
+
+
+def test_a_damaged_archive_is_packed_again(
+    maker: Config, taker: Config, entry: Entry, packed: tuple[Path, str]
+) -> None:
+    archive = packed[0] / f"{KEY}.tar.zst"
+    archive.write_bytes(archive.read_bytes()[:-9])
+    export(maker, [entry], packed[0])
+    assert Store(taker).take("packages/a", KEY)
+
+
+def test_a_key_that_is_no_key_is_named(maker: Config, entry: Entry, tmp_path: Path) -> None:
+    (maker.store / "substitutes.key").write_text("short")
+    with pytest.raises(StoreError, match=r"substitutes\.key is not a private key"):
+        export(maker, [entry], tmp_path / "folder")

@@ -7,7 +7,6 @@ entry is read, never changed; the index of several suites is kept beside our sto
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -17,15 +16,17 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from threading import Event as Flag
-from typing import IO, Literal
+from typing import Literal
 
 from ..config import Config, clean_environment
 from ..errors import SourceError
 from .apt_entries import KEYRING, SUITES, deb822_entries, machine_archives
+from .apt_output import DebianFile, apt_message, parse_uris
+from .patience import TICK, USUAL, Limits, Pace, wait_for
 
 #: Age in seconds after which the index is fetched again before it is used.
 STALE = 24 * 3600
@@ -33,20 +34,8 @@ STALE = 24 * 3600
 #: Age in seconds up to which an index that lacks a version is believed.
 FRESH = 3600
 
-#: Seconds between two looks at how far apt is, and at whether it is still wanted.
-_TICK = 0.2
-
-_URI = re.compile(r"^'([^']+)' (\S+) (\d+) SHA256:([0-9a-f]{64})$", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class DebianFile:
-    """One file of Debian's archive, as the signed index describes it; `size` is in bytes."""
-
-    address: str
-    name: str
-    size: int
-    sha256: str
+#: Seconds that apt may take for anything but a file; an index of all suites is some 60 MB.
+_TOTAL = 1800
 
 
 @dataclass
@@ -65,6 +54,8 @@ class DebianMirror:
         Debian's releases and their parts.
     stop : threading.Event, optional
         When set, apt is ended, and whoever waits for it gets a SourceError.
+    limits : Limits, optional
+        For each file; the size that the index names lowers them.
     """
 
     config: Config
@@ -72,6 +63,7 @@ class DebianMirror:
     kind: Literal["deb-src", "deb"] = "deb-src"
     suites: tuple[str, ...] = SUITES
     stop: Flag = field(default_factory=Flag, repr=False)
+    limits: Limits = field(default=USUAL, repr=False)
     _found: dict[str, list[DebianFile]] = field(default_factory=dict, init=False, repr=False)
     _asked: bool = field(default=False, init=False, repr=False)
 
@@ -152,20 +144,26 @@ class DebianMirror:
         Raises
         ------
         SourceError
-            The archive did not hand it out; the message is apt's, without addresses.
+            The archive did not hand it out, or not within the limits; the message is apt's, without addresses.
         """
         helper = shutil.which("apt-helper", path="/usr/lib/apt:/usr/libexec/apt")
         if helper is None:
             raise SourceError("this host's apt has no apt-helper")
+        limit = min(self.limits.size, file.size)
+        pace = Pace(self.limits)
 
         def look() -> None:
             # Apt may be about to make it, or to give it another name.
-            with suppress(FileNotFoundError):
-                watch(target.stat().st_size, file.size)
+            count = target.stat().st_size if target.exists() else 0
+            if count > limit:
+                raise SourceError(f"more than the {limit:,} bytes of the index")
+            if reason := pace.problem(count):
+                raise SourceError(reason)
+            watch(count, file.size)
 
         result = self._apt(helper, "download-file", file.address, str(target), look=look)
         if result.returncode != 0 or not target.exists():
-            raise SourceError(_apt_message(result.stderr, file.address))
+            raise SourceError(apt_message(result.stderr, file.address))
 
     def _search(self, package: str, sha256: str) -> DebianFile | None:
         name = package.partition("=")[0]
@@ -231,12 +229,13 @@ class DebianMirror:
         return entries
 
     def _apt(
-        self, program: str, *arguments: str, look: Callable[[], None] = lambda: None
+        self, program: str, *arguments: str, look: Callable[[], None] | None = None
     ) -> subprocess.CompletedProcess[str]:
         # -c is read after the machine's own configuration, so that what we set wins and the rest (proxies) stays.
         command = [program, "-c", str(self.state / "apt.conf"), *arguments]
         proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
         environment = clean_environment(HOME=str(self.state), **proxies)
+        pace = Pace(replace(self.limits, rate=0, total=_TOTAL))
         with subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -250,9 +249,12 @@ class DebianMirror:
         ) as process:
             try:
                 while not self.stop.is_set():
-                    look()
+                    if look:
+                        look()
+                    elif reason := pace.problem(0):
+                        raise SourceError(f"apt {reason}")
                     with suppress(subprocess.TimeoutExpired):
-                        output, complaints = process.communicate(timeout=_TICK)
+                        output, complaints = process.communicate(timeout=TICK)
                         return subprocess.CompletedProcess(command, process.returncode, output, complaints)
                 raise SourceError("interrupted")
             finally:
@@ -265,7 +267,7 @@ class DebianMirror:
 
     def _problem(self) -> str:
         log = self.state / "update.log"
-        return "no index: " + _apt_message(log.read_text() if log.exists() else "")
+        return "no index: " + apt_message(log.read_text() if log.exists() else "")
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -275,33 +277,8 @@ class DebianMirror:
             yield
 
 
-def wait_for(lock: IO, stop: Flag) -> None:
-    """Lock an open file; whoever waits for it can be stopped, which a thread that sleeps in the system call cannot.
-
-    Raises
-    ------
-    SourceError
-        It was stopped.
-    """
-    while True:
-        with suppress(BlockingIOError):
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if stop.wait(_TICK):
-            raise SourceError("interrupted")
-
-
-def parse_uris(text: str) -> list[DebianFile]:
-    """Read what ``apt-get source --print-uris`` prints; lines without a SHA256 are left out."""
-    return [DebianFile(address, name, int(size), sha256) for address, name, size, sha256 in _URI.findall(text)]
-
-
-def _apt_message(text: str, address: str = "") -> str:
-    complaints = re.findall(r"^[EW]: *(.*)$", text, re.MULTILINE) or text.strip().splitlines() or ["apt said nothing"]
-    message = complaints[0].replace(address, "") if address else complaints[0]
-    # The numeric address is another one on each machine.
-    return " ".join(re.sub(r"\[IP: [^\]]*\]|Failed to fetch", "", message).split())
-
-
 def _write_if_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
+        # An address of apt's may hold a password.
+        path.touch(mode=0o600)
         path.write_text(text)

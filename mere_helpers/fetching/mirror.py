@@ -5,34 +5,22 @@ Nothing here is trusted: what arrives is hashed on its way, and `source` compare
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
-import lzma
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any, Literal
-from urllib.parse import quote, unquote, urlsplit
-
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
-from urllib3.util import Retry
+from typing import Literal
+from urllib.parse import quote
 
 from ..config import Config
 from ..errors import SourceError
 from ..recipes.recipe import Source
+from .address import is_web, local_path, shown
 from .debian import DebianMirror
-
-#: Seconds to wait for a connection, and for the next bytes on it.
-PATIENCE = (10, 30)
-
-_CHUNK = 1 << 20
-
-_UNPACKERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".tgz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+from .patience import USUAL, Limits, TransferError
+from .rejected import Copy
+from .transfer import open_url, read_path
 
 
 class NoCopyError(Exception):
@@ -59,15 +47,6 @@ class Mirror:
     address: str
 
 
-@dataclass(frozen=True)
-class Copy:
-    """What arrived: its sha256, its size, and the size that the mirror announced, in bytes."""
-
-    sha256: str
-    size: int
-    announced: int | None
-
-
 def mirrors_of(config: Config, source: Source) -> list[Mirror]:
     """The places to ask for a file, in order.
 
@@ -76,13 +55,11 @@ def mirrors_of(config: Config, source: Source) -> list[Mirror]:
     """
     mirrors = []
     for number, entry in enumerate(config.mirrors, start=1):
-        parts = urlsplit(entry)
         label = f"your mirror {number}"
-        if parts.scheme in ("http", "https"):
+        if is_web(entry):
             mirrors.append(Mirror(label, "site", entry.rstrip("/")))
         else:
-            path = unquote(parts.path) if parts.scheme == "file" else entry
-            mirrors.append(Mirror(label, "folder", str(Path(path).expanduser())))
+            mirrors.append(Mirror(label, "folder", str(local_path(entry))))
     # A recipe may name several packages for its several files; the likely one is asked first.
     named = sorted(
         (package.partition("=") for package in source.debian), key=lambda n: not source.name.startswith(n[0])
@@ -110,12 +87,15 @@ class Carrier:
     config : Config
         `offline` leaves only folders.
     stop : threading.Event
-        When set, transfers under way end early.
+        When set, transfers under way end at once.
+    limits : Limits, optional
+        For each file from each mirror.
     """
 
-    def __init__(self, config: Config, stop: Flag) -> None:
+    def __init__(self, config: Config, stop: Flag, limits: Limits = USUAL) -> None:
         self._offline = config.offline
-        self._debian = DebianMirror(config, stop=stop)
+        self._debian = DebianMirror(config, stop=stop, limits=limits)
+        self._limits = limits
         self._stop = stop
         self._silent: dict[str, str] = {}
 
@@ -155,15 +135,16 @@ class Carrier:
         self, folder: Path, source: Source, target: Path, watch: Callable[[int, int | None], None]
     ) -> Copy:
         if not folder.is_dir():
-            raise NoCopyError(f"no such folder: {folder}")
+            raise NoCopyError(f"no such folder: {shown(str(folder))}")
         for path in (folder / place for place in _places(source)):
             try:
-                with path.open("rb") as file:
-                    return self._write(iter(lambda: file.read(_CHUNK), b""), None, target, watch)
+                return self._write(read_path(path, self._limits.size), None, target, watch)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # a folder may hold files that are named by their sha256
             except (PermissionError, IsADirectoryError) as error:
                 raise NoCopyError(f"cannot be read: {error.strerror}") from error
+            except TransferError as error:
+                raise NoCopyError(str(error)) from None
         raise NoCopyError("not there")
 
     def _from_debian(
@@ -186,25 +167,17 @@ class Carrier:
         return copy
 
     def _get(self, url: str, target: Path, watch: Callable[[int, int | None], None]) -> Copy:
-        host = urlsplit(url).netloc
+        host = url.split("/")[2]
         if host in self._silent:
             raise NoCopyError(self._silent[host])
         try:
-            with _session() as session, session.get(url, stream=True, timeout=PATIENCE) as answer:
-                if answer.status_code != 200:
-                    raise NoCopyError(f"{answer.status_code} {answer.reason}".strip())
-                length = answer.headers.get("Content-Length", "")
-                # A short body is an answer like any other: it is set aside and reported with its size.
-                answer.raw.enforce_content_length = False
-                # Not decoded: some servers declare a .tar.gz as a compressed transfer of a .tar.
-                chunks = answer.raw.stream(_CHUNK, decode_content=False)
-                return self._write(chunks, int(length) if length.isdigit() else None, target, watch)
-        except (requests.RequestException, HTTPError) as error:
-            reason = _reason(error)
-            if isinstance(error, requests.ConnectionError) and not isinstance(error, requests.ReadTimeout):
+            with open_url(url, self._limits, self._stop) as answer:
+                return self._write(answer.pieces, answer.announced, target, watch)
+        except TransferError as error:
+            if error.host:
                 # The next file of this host need not wait for the same.
-                self._silent[host] = reason
-            raise NoCopyError(reason) from error
+                self._silent[host] = str(error)
+            raise NoCopyError(str(error)) from None
 
     def _write(
         self, chunks: Iterable[bytes], announced: int | None, target: Path, watch: Callable[[int, int | None], None]
@@ -219,57 +192,3 @@ class Carrier:
                 size += len(chunk)
                 watch(size, announced)
         return Copy(digest.hexdigest(), size, announced)
-
-
-def complaint(path: Path, copy: Copy) -> str:
-    """What a file that is not the pinned one looks like, as the start of a sentence; empty when it looks well."""
-    with path.open("rb") as file:
-        start = file.read(1024).lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "looks like an HTML page: "
-    if copy.announced is not None and copy.size < copy.announced:
-        return f"truncated, {copy.size:,} of {copy.announced:,} bytes: "
-    if path.stat().st_size == 0:
-        return "is empty: "
-    unpack = _UNPACKERS.get(path.suffix)
-    try:
-        if unpack is not None:
-            with unpack(path) as stream:
-                while stream.read(_CHUNK):
-                    pass
-    except EOFError:
-        return f"truncated, {copy.size:,} bytes: "
-    except (OSError, ValueError, lzma.LZMAError, zlib.error):
-        return "damaged: "
-    return ""
-
-
-def _session() -> requests.Session:
-    session = requests.Session()
-    retry = Retry(total=3, connect=1, read=1, backoff_factor=0.3, status_forcelist=(429, 500, 502, 503, 504),
-                  raise_on_status=False)  # fmt: skip
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
-    session.headers["Accept-Encoding"] = "identity"
-    return session
-
-
-def _reason(error: BaseException) -> str:
-    """One line for people; urllib3 wraps the cause several times."""
-    seen: BaseException | None = error
-    causes = []
-    while seen is not None and seen not in causes:
-        causes.append(seen)
-        inner = getattr(seen, "reason", None) or next((a for a in seen.args if isinstance(a, BaseException)), None)
-        seen = inner if isinstance(inner, BaseException) else seen.__cause__
-    for kind, reason in (
-        (NameResolutionError, "host name not found"),
-        (requests.exceptions.SSLError, "its certificate is not trusted"),
-        (requests.exceptions.ProxyError, "the proxy does not answer"),
-        (requests.ConnectTimeout, "no answer"),
-        (NewConnectionError, "connection refused"),
-        (requests.ReadTimeout, "stopped answering"),
-    ):
-        if any(isinstance(cause, kind) for cause in causes):
-            return reason
-    return "the transfer broke off"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
@@ -20,8 +18,11 @@ from ..errors import SourceError
 from ..marker import SOURCES, mark
 from ..recipes.recipe import Recipe, Source
 from ..report import Table, size
-from .debian import wait_for
-from .mirror import Carrier, Copy, NoCopyError, complaint, mirrors_of
+from .address import shown
+from .background import each
+from .mirror import Carrier, NoCopyError, mirrors_of
+from .patience import USUAL, Limits, wait_for
+from .rejected import Copy, complaint, keep
 
 #: Files that are fetched, or hashed, at the same time.
 WORKERS = 6
@@ -62,7 +63,7 @@ def source_path(config: Config, source: Source) -> Path:
     return config.sources / source.sha256 / source.name
 
 
-def fetch(config: Config, recipes: Iterable[Recipe], progress: Progress | None = None) -> Table:
+def fetch(config: Config, recipes: Iterable[Recipe], progress: Progress | None = None, limits: Limits = USUAL) -> Table:
     """Bring every source file of the recipes into the cache, verified.
 
     Files in the cache are hashed again: a changed one is set aside and fetched anew.
@@ -73,6 +74,8 @@ def fetch(config: Config, recipes: Iterable[Recipe], progress: Progress | None =
         Their `sources` name each file and its sha256.
     progress : callable, optional
         Called with each `FetchEvent`, never by two threads at once.
+    limits : Limits, optional
+        What a mirror may take for a file, in bytes and in time, before the next one is asked.
 
     Returns
     -------
@@ -83,25 +86,20 @@ def fetch(config: Config, recipes: Iterable[Recipe], progress: Progress | None =
     ------
     SourceError
         No mirror had a file, or every copy found differed from its pin. The message lists each mirror with its
-        reason; differing copies are kept in the cache's ``rejected`` folder. The other files are fetched all the same.
+        reason; of each file, the last copy that differed is kept in the cache's ``rejected`` folder. The other files
+        are fetched all the same.
     """
     wanted = {(source.name, source.sha256): source for recipe in recipes for source in recipe.sources}
-    errand = _Errand(config, wanted.values(), progress)
+    errand = _Errand(config, wanted.values(), progress, limits)
     problems: dict[str, SourceError] = {}
     sizes: dict[tuple[str, str], int] = {}
-    pool = ThreadPoolExecutor(WORKERS)
-    try:
-        # Big files tend to be near the start of the alphabet (binutils, gcc); they start first.
-        futures = {pool.submit(errand.bring, source): key for key, source in sorted(wanted.items())}
-        for future in as_completed(futures):
+    # Big files tend to be near the start of the alphabet (binutils, gcc); they start first.
+    with closing(each(errand.bring, [wanted[key] for key in sorted(wanted)], WORKERS, errand.stop)) as results:
+        for source, result in results:
             try:
-                sizes[futures[future]] = future.result()
+                sizes[source.name, source.sha256] = result.result()
             except SourceError as error:
-                problems[futures[future][0]] = error
-    finally:
-        # After Ctrl-C nothing new starts, and nobody waits for what is under way: it ends at its next bytes.
-        errand.stop.set()
-        pool.shutdown(wait=False, cancel_futures=True)
+                problems[source.name] = error
     if problems:
         first, *others = [problems[name] for name in sorted(problems)]
         message = "\n".join(error.message for error in (first, *others))
@@ -141,13 +139,27 @@ def print_progress(event: FetchEvent) -> None:
         print(f"FAILED  {event.name}", file=sys.stderr, flush=True)
 
 
+@dataclass(frozen=True)
+class _Miss:
+    """Why a mirror was of no use, and the name of its copy among the rejected ones, if it is there."""
+
+    label: str
+    reason: str
+    kept: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason} (kept in rejected/{self.kept})" if self.kept else self.reason
+
+
 class _Errand:
     """One call of `fetch`: what its threads share."""
 
-    def __init__(self, config: Config, wanted: Iterable[Source], progress: Progress | None) -> None:
+    def __init__(
+        self, config: Config, wanted: Iterable[Source], progress: Progress | None, limits: Limits = USUAL
+    ) -> None:
         self.config = config
         self.stop = Flag()
-        self._carrier = Carrier(config, self.stop)
+        self._carrier = Carrier(config, self.stop, limits)
         self._names = {source.sha256: source.name for source in wanted}
         self._progress = progress
         self._turn = Lock()
@@ -185,10 +197,10 @@ class _Errand:
         return True
 
     def _fetch(self, source: Source, path: Path) -> None:
-        reasons = []
+        misses = []
         if path.exists():
             copy = Copy(_sha256(path), path.stat().st_size, None)
-            reasons.append(("cache", self._reject(source, path, copy)))
+            misses.append(self._reject(source, "cache", path, copy))
         # One name a file, under its lock: what a killed run left there is in nobody's way.
         partial = self.config.sources / "partial" / source.sha256
         partial.mkdir(parents=True, exist_ok=True)
@@ -198,45 +210,45 @@ class _Errand:
             try:
                 copy = self._carrier.bring(mirror, source, temporary, self._watch(source, mirror.label))
             except NoCopyError as error:
-                reason = str(error)
+                miss = _Miss(mirror.label, str(error))
                 if temporary.exists() and temporary.stat().st_size and not self.stop.is_set():
                     copy = Copy(_sha256(temporary), temporary.stat().st_size, None)
-                    reason = f"{reason} after {copy.size:,} bytes ({self._keep(source, temporary, copy)})"
+                    reason = f"{miss.reason} after {copy.size:,} bytes"
+                    miss = _Miss(mirror.label, reason, keep(self._rejected, source.name, temporary, copy))
             else:
                 if copy.sha256 == source.sha256:
                     _install(temporary, path)
                     partial.rmdir()
                     self._tell(FetchEvent("done", source.name, mirror.label, copy.size, copy.size))
                     return
-                reason = self._reject(source, temporary, copy)
-            reasons.append((mirror.label, reason))
-            self._log.append(f"{source.name}: {mirror.label} ({mirror.address}): {reason}")
-            self._tell(FetchEvent("miss", source.name, mirror.label, reason=reason))
-        raise self._failure(source, reasons)
+                miss = self._reject(source, mirror.label, temporary, copy)
+            misses.append(miss)
+            self._log.append(f"{source.name}: {mirror.label} ({shown(mirror.address)}): {miss}")
+            self._tell(FetchEvent("miss", source.name, mirror.label, reason=str(miss)))
+        raise self._failure(source, misses)
 
-    def _reject(self, source: Source, path: Path, copy: Copy) -> str:
+    def _reject(self, source: Source, label: str, path: Path, copy: Copy) -> _Miss:
         """Set a wrong file aside and say what is wrong with it."""
         what = "" if (other := self._names.get(copy.sha256)) is None else f"is {other} under a wrong name: "
-        what = what or complaint(path, copy)
+        what = what or complaint(path, copy, self.stop)
         self._log.append(f"{source.name}: expected sha256 {source.sha256}, found {copy.sha256}, {copy.size} bytes")
-        kept = self._keep(source, path, copy)
-        return f"{what}sha256 {copy.sha256[:8]}… differs from the pin {source.sha256[:8]}… ({kept})"
+        reason = f"{what}sha256 {copy.sha256[:8]}… differs from the pin {source.sha256[:8]}…"
+        return _Miss(label, reason, keep(self._rejected, source.name, path, copy))
 
-    def _keep(self, source: Source, path: Path, copy: Copy) -> str:
-        name = f"{source.name}.{copy.sha256[:8]}"
-        rejected = self.config.sources / "rejected" / name
-        rejected.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(path, rejected)
-        return f"kept in rejected/{name}"
+    @property
+    def _rejected(self) -> Path:
+        return self.config.sources / "rejected"
 
-    def _failure(self, source: Source, reasons: list[tuple[str, str]]) -> SourceError:
-        self._tell(FetchEvent("failed", source.name, reason="; ".join(reason for _, reason in reasons)))
-        width = max((len(label) for label, _ in reasons), default=0)
-        lines = [f"no good copy of {source.name}", *(f"  {label:{width}}   {reason}" for label, reason in reasons)]
-        if not reasons:
+    def _failure(self, source: Source, misses: list[_Miss]) -> SourceError:
+        # A copy that another one took the place of is not promised any more.
+        misses = [miss if (self._rejected / miss.kept).exists() else _Miss(miss.label, miss.reason) for miss in misses]
+        self._tell(FetchEvent("failed", source.name, reason="; ".join(map(str, misses))))
+        width = max((len(miss.label) for miss in misses), default=0)
+        lines = [f"no good copy of {source.name}", *(f"  {miss.label:{width}}   {miss}" for miss in misses)]
+        if not misses:
             lines.append(f"  {source.recipe} names no mirror for it")
         hint = "check the network, or name a folder or URL that holds the file in MERE_MIRRORS"
-        if any(reason.startswith("sha256") for _, reason in reasons):
+        if any(miss.reason.startswith("sha256") for miss in misses):
             hint = 'if you trust the new file, read notebooks/02-sources.ipynb, "When upstream changes a file"'
         elif self.config.offline:
             hint = "unset MERE_OFFLINE, or name a folder that holds the file in MERE_MIRRORS"

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from ..config import Config
 from ..errors import RecipeError, SourceError
-from .debian import DebianFile, DebianMirror, parse_uris
+from .apt_output import DebianFile, parse_uris
+from .debian import DebianMirror
 
 #: What busybox stands in for: names of source packages.
 SUBJECTS = (

@@ -15,7 +15,7 @@ from ..machine.host import open_path
 from ..proving.verify import verify
 from ..recipes.plan import Plan
 from ..report import Table, Text
-from ..storage.substitutes import export
+from ..storage.export import export
 from . import looking, places, proofs, vocabulary
 from .cleaning import clean, cleaned_text
 from .wanted import PUBLISHED, ids_of

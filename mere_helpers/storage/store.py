@@ -45,8 +45,9 @@ class Store:
     def __init__(self, config: Config, stop: threading.Event | None = None, run: str = "") -> None:
         self.config = config
         self.run = run
-        self._locks = Locks(config.store / "locks", stop or threading.Event())
-        self._substitutes = Substitutes(config) if config.substitutes else None
+        stop = stop or threading.Event()
+        self._locks = Locks(config.store / "locks", stop)
+        self._substitutes = Substitutes(config, stop) if config.substitutes else None
 
     def __reduce__(self) -> tuple:
         # Builds may run in other processes, where the event means nothing.

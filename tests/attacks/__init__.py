@@ -1,0 +1,1 @@
+"""Attacks on the defences of the book; each must fail."""
