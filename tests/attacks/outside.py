@@ -28,7 +28,7 @@ MARK = "mere-mark"
 #: A call that ends so has been refused before the kernel looked at what was asked; any other end is surface.
 REFUSED = {
     "EPERM", "EACCES", "ENOSYS", "ENOENT", "ENODEV", "ENXIO", "EROFS", "EAFNOSUPPORT", "EPROTONOSUPPORT",
-    "ESOCKTNOSUPPORT", "ESRCH", "EOPNOTSUPP", "ENOKEY", "SIGNAL31",
+    "ESOCKTNOSUPPORT", "ESRCH", "EOPNOTSUPP", "ENOKEY", "ECONNREFUSED", "SIGNAL31",
 }  # fmt: skip
 
 #: null, zero, full, random, urandom, tty, console (a terminal of the sandbox's own there), ptmx.
