@@ -50,22 +50,15 @@ def in_child(function: Callable[[], Any], *, seconds: float, memory: int = 0, fi
     ours, its = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.setsid()
-        os.close(ours)
-        if memory:
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-            resource.setrlimit(resource.RLIMIT_AS, (used + memory, resource.RLIM_INFINITY))
-        if file:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file, resource.RLIM_INFINITY))
         try:
-            result = str(function()), "", []
-        except MereError as error:
-            result = str(error), type(error).__name__, []
-        except BaseException as error:
-            result = str(error), type(error).__name__, [f"{type(error).__name__} in place of an error of ours: {error!s:.200}"]
-        with os.fdopen(its, "wb") as writer:
-            writer.write(pickle.dumps(result))
-        os._exit(0)
+            os.setsid()
+            os.close(ours)
+            _limit(memory, file)
+            with os.fdopen(its, "wb") as writer:
+                writer.write(pickle.dumps(_outcome(function)))
+        finally:
+            # Whatever happens, this copy of the tests must not go on.
+            os._exit(0)
     os.close(its)
     data, deadline = b"", time.monotonic() + seconds
     with os.fdopen(ours, "rb", buffering=0) as reader:
@@ -78,6 +71,24 @@ def in_child(function: Callable[[], Any], *, seconds: float, memory: int = 0, fi
         return Ended("", "", [f"no end after {seconds:g} s"])
     os.waitpid(pid, 0)
     return Ended(said, error, wrong)
+
+
+def _limit(memory: int, file: int) -> None:
+    if memory:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (used + memory, resource.RLIM_INFINITY))
+    if file:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file, resource.RLIM_INFINITY))
+
+
+def _outcome(function: Callable[[], Any]) -> tuple[str, str, list[str]]:
+    try:
+        return str(function()), "", []
+    except MereError as error:
+        return str(error), type(error).__name__, []
+    except BaseException as error:
+        kind = type(error).__name__
+        return str(error), kind, [f"{kind} in place of an error of ours: {error!s:.200}"]
 
 
 def _end(pid: int) -> None:

@@ -1,4 +1,4 @@
-"""What a container must not reach, in the kernel and on the host: name and words for the probe, which tries them inside.
+"""What a container must not reach, in the kernel and on the host: name, and words for the probe, which tries it inside.
 
 The words may name places of the host, as ``$tcp``.
 """

@@ -1,7 +1,7 @@
 """Packages that want to reach the host while their layer is made: what is in them, by name.
 
-Members are as `rooms.write_package` takes them, and further kinds as `hostile` in test_layers.py; ``$probe`` is a static
-program that tries everything in ``attack.list``. Places of the host are named as in the other tables.
+Every program in them is the probe, which then tries all that is in ``attack.list`` of the package (see test_layers.py).
+Places of the host are named as in the other tables.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ Exec = /bin/attack
 
 #: Where programs are that a package manager, its shell or what comes after it may start.
 _PROGRAMS = (
-    "nonexistent", "sbin/ldconfig", "bin/ldconfig", "bin/sh", "bin/bash", "bin/mv", "bin/rm", "bin/pacman", "bin/bsdtar",
-    "bin/systemctl", "bin/update-mime-database", "mere/bin/bash", "mere/bin/sh", "mere/bin/pacman", "mere/bin/ldconfig",
-    "bin/gpg", "bin/cp", "bin/chown",
+    "nonexistent", "sbin/ldconfig", "bin/ldconfig", "bin/sh", "bin/bash", "bin/mv", "bin/rm", "bin/pacman",
+    "bin/bsdtar", "bin/systemctl", "bin/update-mime-database", "mere/bin/bash", "mere/bin/sh", "mere/bin/pacman",
+    "mere/bin/ldconfig", "bin/gpg", "bin/cp", "bin/chown",
 )  # fmt: skip
 
 
@@ -61,17 +61,25 @@ PACKAGES = {
         (("file", "etc/ld.so.conf", "/lib\n"), ("program", "usr/sbin/ldconfig"), ("link", "sbin", "usr/sbin"))
     ),
     "ldconfig as a link to a program": Package(
-        (("file", "etc/ld.so.conf", ""), ("program", "bin/x"), ("link", "sbin/ldconfig", "/bin/x"),
-         ("link", "nonexistent", "/bin/x"))
-    ),  # fmt: skip
+        (
+            ("file", "etc/ld.so.conf", ""),
+            ("program", "bin/x"),
+            ("link", "sbin/ldconfig", "/bin/x"),
+            ("link", "nonexistent", "/bin/x"),
+        )
+    ),
     "hook in usr/share/libalpm/hooks": _hook("usr/share/libalpm/hooks"),
     "hook in mere/share/libalpm/hooks": _hook("mere/share/libalpm/hooks"),
     "hook in share/libalpm/hooks": _hook("share/libalpm/hooks"),
     "hook in etc/pacman.d/hooks": _hook("etc/pacman.d/hooks"),
     "hook through links of folders": Package(
-        (("program", "bin/attack"), ("file", "h/attack.hook", _HOOK), ("link", "usr/share/libalpm/hooks", "../../../h"),
-         ("link", "mere/share/libalpm/hooks", "../../../h"))
-    ),  # fmt: skip
+        (
+            ("program", "bin/attack"),
+            ("file", "h/attack.hook", _HOOK),
+            ("link", "usr/share/libalpm/hooks", "../../../h"),
+            ("link", "mere/share/libalpm/hooks", "../../../h"),
+        )
+    ),
     "hook that is a fifo": Package(
         (("fifo", "usr/share/libalpm/hooks/x.hook"), ("fifo", "mere/share/libalpm/hooks/x.hook"))
     ),
@@ -86,14 +94,20 @@ PACKAGES = {
     "links in a chain": Package(
         (("link", "a", "$tmp"), ("link", "b", "a"), ("link", "c", "b/."), ("file", "c/new", "evil"))
     ),
-    "hard link to a file of the host": Package((("hard", "out", "$vartmp/file"), ("hard", "up", "../../../../../..$vartmp/file"))),
+    "hard link to a file of the host": Package(
+        (("hard", "out", "$vartmp/file"), ("hard", "up", "../../../../../..$vartmp/file"))
+    ),
     "hard link, then new contents": Package((("hard", "out", "$vartmp/file"), ("file", "out", "evil"))),
     "link in the place of the database": Package(
         (("link", "var/lib/pacman/local", "$vartmp"), ("link", "var/lib/pacman", "$vartmp"))
     ),
-    "link in the place of the root": Package((("link", ".", "$vartmp"), ("link", "./", "$vartmp"), ("file", "new", "evil"))),
+    "link in the place of the root": Package(
+        (("link", ".", "$vartmp"), ("link", "./", "$vartmp"), ("file", "new", "evil"))
+    ),
     "name of a package that climbs out": Package((("file", "x", ""),), name="../../../../../../../../..$vartmp/new"),
-    "version of a package that climbs out": Package((("file", "x", ""),), version="1/../../../../../../../..$vartmp/new-1"),
+    "version of a package that climbs out": Package(
+        (("file", "x", ""),), version="1/../../../../../../../..$vartmp/new-1"
+    ),
     "backup that climbs out": Package(
         (("file", "etc/x", "evil"),), about="backup = ../../../../../../../..$vartmp/file\nbackup = etc/x\n"
     ),
@@ -103,17 +117,26 @@ PACKAGES = {
     ),
     "programs in the place of pacman's and the shell's": Package(tuple(("program", name) for name in _PROGRAMS)),
     "libraries in the place of the host's": Package(
-        (("program", "lib64/ld-linux-x86-64.so.2"), ("program", "lib/ld-musl-x86_64.so.1"),
-         ("program", "lib/x86_64-linux-gnu/libc.so.6"), ("file", "etc/ld.so.preload", "/lib/evil.so\n"))
-    ),  # fmt: skip
+        (
+            ("program", "lib64/ld-linux-x86-64.so.2"),
+            ("program", "lib/ld-musl-x86_64.so.1"),
+            ("program", "lib/x86_64-linux-gnu/libc.so.6"),
+            ("file", "etc/ld.so.preload", "/lib/evil.so\n"),
+        )
+    ),
     "another configuration of pacman": Package(
-        (("file", "etc/pacman.conf", "[options]\nHookDir = /h\nXferCommand = /bin/attack\n"), ("program", "bin/attack"),
-         ("file", "h/x.hook", _HOOK))
-    ),  # fmt: skip
+        (
+            ("file", "etc/pacman.conf", "[options]\nHookDir = /h\nXferCommand = /bin/attack\n"),
+            ("program", "bin/attack"),
+            ("file", "h/x.hook", _HOOK),
+        )
+    ),
     "lock and entries in the database": Package(
-        (("file", "var/lib/pacman/db.lck", ""),
-         ("file", "var/lib/pacman/local/other-1-1/desc", "%NAME%\nother\n\n%VERSION%\n1-1\n"))
-    ),  # fmt: skip
+        (
+            ("file", "var/lib/pacman/db.lck", ""),
+            ("file", "var/lib/pacman/local/other-1-1/desc", "%NAME%\nother\n\n%VERSION%\n1-1\n"),
+        )
+    ),
     "node of a disk and of the memory": Package((("char", "dev/mem", "1,1"), ("char", "dev/kmsg", "1,11"))),
     "program that changes the user": Package((("set-uid", "bin/su"),)),
 }

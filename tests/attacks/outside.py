@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mere_helpers.config import Config
+from mere_helpers.storage.store import Store
 
 MARK = "mere-mark"
 
@@ -148,7 +149,14 @@ class Outside:
             path.chmod(0o666)
         (home / ".ssh/id").chmod(0o600)
         self.places["entry"] = str(store / f"entries/{'e' * 64}/out/file")
-        self._watched += [store / "key", store / "substitutes.key", store / "work/steps/other", checkout / "recipes/canary"]
+        self._watched += [
+            store / "key",
+            store / "substitutes.key",
+            store / "work/steps/other",
+            checkout / "recipes/canary",
+        ]
+        # Another run is at work there.
+        self._ends.enter_context(Store(self.config).lock("other"))
         self._watched += [store / f"entries/{'e' * 64}"]
 
     def watch(self, *paths: Path) -> None:

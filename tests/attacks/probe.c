@@ -409,6 +409,16 @@ static int descriptors(int count, char **words)
 	return 0;
 }
 
+/* Directories in each other, deeper than the longest path and than what a function that calls itself can follow. */
+static int deep(int count, char **words)
+{
+	(void)count;
+	for (int i = 0; i < atoi(words[0]); i++)
+		if (mkdir("d", 0755) || chdir("d"))
+			return fail();
+	return 0;
+}
+
 static int privileges(int count, char **words)
 {
 	/* What a build may keep: chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service sys_chroot
@@ -457,7 +467,7 @@ static const struct { const char *name; int least; int (*function)(int, char **)
 	{ "mknod", 4, node }, { "ipc", 1, ipc }, { "queue", 1, queue }, { "key", 2, key }, { "type-into", 1, type_into },
 	{ "trace", 2, trace }, { "watch", 1, watch }, { "hold", 1, hold }, { "stay", 0, stay }, { "fds", 0, descriptors },
 	{ "privileges", 0, privileges }, { "no-new-privileges", 0, no_new_privileges }, { "victim", 2, wait_victim },
-	{ "break-out", 1, break_out },
+	{ "deep", 1, deep }, { "break-out", 1, break_out },
 };
 
 static int act(int count, char **words)

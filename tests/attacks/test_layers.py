@@ -65,7 +65,8 @@ def hostile(folder: Path, package: Package, places: dict[str, str], program: byt
         return Template(text).safe_substitute(places)
 
     buffer = io.BytesIO()
-    about = f"pkgname = {package.name}\npkgbase = evil\npkgver = {package.version}\nsize = 1\narch = x86_64\n{package.about}"
+    about = f"pkgname = {package.name}\npkgbase = evil\npkgver = {package.version}\nsize = 1\narch = x86_64\n"
+    about += package.about
     tried = "".join(f"{number}\t{line}\n" for number, line in enumerate(_LIST.splitlines()))
     more = (("file", ".PKGINFO", about), ("file", "attack.list", tried))
     with tarfile.open(fileobj=buffer, mode="w") as archive:
