@@ -18,7 +18,12 @@ from mere_helpers.reading.desk import run_on_host
 from mere_helpers.recipes.recipe import Recipe
 from mere_helpers.storage.store import Entry, Store
 
-__all__ = ["Sandbox", "build", "in_cell", "in_sandbox", "in_step", "layer", "probe_entry"]
+#: Seconds, for a busy machine; an attack that has not come to its end has not been tried.
+TIMEOUT = 60.0
+
+_BEGUN = "attack-begun"
+
+__all__ = ["TIMEOUT", "Sandbox", "build", "in_cell", "in_sandbox", "in_step", "layer", "probe_entry"]
 
 
 def probe_entry(config: Config, probe: Path) -> Entry:
@@ -40,7 +45,7 @@ def build(
     name: str = "attack",
     tools: Mapping[str, Entry] | None = None,
     jobserver: Jobserver | None = None,
-    timeout: float | None = 20,
+    timeout: float | None = TIMEOUT,
 ) -> Entry:
     """Build a step of this text."""
     path = config.checkout / f"{name}.sh"
@@ -52,7 +57,7 @@ def build(
 
 def in_step(config: Config, script: str, tool: Entry, jobserver: Jobserver | None = None) -> str:
     """Run a script as a step's build; the result is all that it printed, and why the step failed if it did."""
-    text = f"build() {{ (\nset +eu\n{script}\n) || :; }}\npackage() {{ :; }}\n"
+    text = f"build() {{ (\nset +eu\necho {_BEGUN}\n{script}\n) || :; }}\npackage() {{ :; }}\n"
     try:
         entry = build(config, text, tools={"cross/probe": tool}, jobserver=jobserver)
         said = entry.log.read_text(errors="replace")
@@ -61,15 +66,18 @@ def in_step(config: Config, script: str, tool: Entry, jobserver: Jobserver | Non
         said = Path(error.log).read_text(errors="replace") if error.log else ""
         # The end of the log is in the message once more.
         said += f"\nfailed: {error.message.splitlines()[0]}"
+    assert _BEGUN in said and "still not done" not in said, f"not tried: {said[-2000:]}"
     return said
 
 
 def in_cell(config: Config, script: str, tool: Entry) -> str:
     """Run a script as a cell with tools; the result is as that of `in_step`."""
     try:
-        return run_on_host(config, f"(\nset +e\n{script}\n) || :", [tool])
+        said = run_on_host(config, f"(\nset +e\necho {_BEGUN}\n{script}\n) || :", [tool])
     except BuildError as error:
-        return str(error.message)
+        said = error.message
+    assert _BEGUN in said, f"not tried: {said[-2000:]}"
+    return said
 
 
 def in_sandbox(config: Config, layers: Sequence[Path], command: Sequence[str], **options: Any) -> str:
@@ -78,7 +86,7 @@ def in_sandbox(config: Config, layers: Sequence[Path], command: Sequence[str], *
     log.parent.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     with Sandbox(config, layers, **options) as sandbox:
-        sandbox.run(command, log=log, timeout=120)
+        sandbox.run(command, log=log, timeout=4 * TIMEOUT)
     return log.read_text(errors="replace")
 
 

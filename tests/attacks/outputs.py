@@ -63,7 +63,7 @@ PACKAGES = {
     "a link in the place of /build": "rmdir /build; ln -s $vartmp /build; exit 3",
     "no /build of a build that fails": "rm -rf /build; exit 3",
     "a sparse file of 100 GiB": "ulimit -f unlimited; truncate -s 100G /out/$file",
-    "a good start and 9 TiB of nothing": "cp /hostile/good /out/$file; ulimit -f unlimited; truncate -s 9T /out/$file",
+    "a good start, then nothing": "ulimit -f unlimited; cp /hostile/good /out/$file; truncate -s 100G /out/$file",
     "an empty file": "touch /out/$file",
     "half a package": "cp /hostile/half /out/$file",
     "a name for the shell": "cp /hostile/shell '/out/evil-1.0-1-x86_64;touch${IFS}mere-mark.pkg.tar.zst'",

@@ -16,7 +16,7 @@ from mere_helpers.config import Config
 
 from ..rooms import write_package
 from .child import in_child
-from .doors import layer
+from .doors import TIMEOUT, layer
 from .layers import PACKAGES, Package
 from .outside import Outside
 from .score import Score
@@ -96,7 +96,7 @@ def test_no_way_out_through_a_layer(
     places = outside.places | {"other": other.name}
     package = hostile(room.store / "files" / "evil", PACKAGES[name], places, probe.read_bytes())
     before = set((room.store / "layers").iterdir())
-    ended = in_child(lambda: str(layer(room, package, pacman, [busybox, *host_tools])), seconds=15)
+    ended = in_child(lambda: str(layer(room, package, pacman, [busybox, *host_tools])), seconds=TIMEOUT)
     found = outside.effects(ended.said) + ended.wrong
     for made in set((room.store / "layers").iterdir()) - before:
         found += _strange(made, places)
@@ -130,5 +130,5 @@ def test_a_file_name_is_no_command(
         file = package.with_name(f"{name}-1-1-x86_64.pkg.tar.zst".replace("/", ""))
         package.rename(file)
         package = file
-        ended = in_child(lambda file=file: str(layer(room, file, pacman, [busybox, *host_tools])), seconds=15)
+        ended = in_child(lambda file=file: str(layer(room, file, pacman, [busybox, *host_tools])), seconds=TIMEOUT)
         score("escapes through layers", outside.effects(ended.said) + ended.wrong)

@@ -24,7 +24,7 @@ from ..rooms import CHECKOUT
 from ..test_package import Bench
 from . import outputs
 from .child import Ended, in_child
-from .doors import build
+from .doors import TIMEOUT, build
 from .outside import Outside
 from .score import Score
 
@@ -63,11 +63,13 @@ def test_no_output_of_a_step_does_harm(room: Config, outside: Outside, tool: Ent
     for entry in list(store.entries()):
         if entry.id == "cross/attack":
             store.remove(entry)
-    ended = in_child(lambda: build(room, text, tools={"cross/probe": tool}).key, seconds=15, memory=_MEMORY, file=_FILE)
+    ended = in_child(
+        lambda: build(room, text, tools={"cross/probe": tool}).key, seconds=TIMEOUT, memory=_MEMORY, file=_FILE
+    )
     entry = next((entry for entry in store.entries() if entry.id == "cross/attack"), None)
     found = _wrong(ended, entry, outside)
     if entry:
-        ended = in_child(lambda: store.verify(entry), seconds=15)
+        ended = in_child(lambda: store.verify(entry), seconds=TIMEOUT)
         found += [f"afterwards, {wrong}" for wrong in ended.wrong + [ended.error] * bool(ended.error)]
         shutil.rmtree(entry.path, ignore_errors=True)
     found += _next_run(room, lambda: build(room, 'package() { echo good > "$pkgdir/good"; }', name="attack").key)
@@ -93,7 +95,7 @@ def _build(bench: Bench, script: str) -> Entry:
     # Not in the recipe itself, which is read on the host.
     pin = hashlib.sha256(script.encode()).hexdigest()
     more = f"source=(attack.sh)\nsha256sums=({pin})\npackage() {{ :; }}"
-    return bench.build("evil", more, files={"attack.sh": script}, timeout=20)
+    return bench.build("evil", more, files={"attack.sh": script}, timeout=TIMEOUT)
 
 
 def _archives() -> dict[str, bytes]:
@@ -148,7 +150,7 @@ def test_no_output_of_a_package_build_does_harm(
     for entry in list(bench.store.entries()):
         if entry.id == "packages/evil":
             bench.store.remove(entry)
-    ended = in_child(lambda: _build(bench, script).key, seconds=15, memory=_MEMORY, file=_FILE)
+    ended = in_child(lambda: _build(bench, script).key, seconds=TIMEOUT, memory=_MEMORY, file=_FILE)
     entry = next((entry for entry in bench.store.entries() if entry.id == "packages/evil"), None)
     kept = room.store / "failed/packages-evil"
     if kept.is_dir() and not kept.is_symlink():
@@ -171,7 +173,7 @@ def _next_run(room: Config, good: Callable[[], object]) -> list[str]:
         Store(room).clean()
         good()
 
-    ended = in_child(run, seconds=15)
+    ended = in_child(run, seconds=TIMEOUT)
     wrong = ended.wrong or ([ended.said[:200]] if ended.error else [])
     if wrong:
         # The others are to find a store that works.

@@ -30,7 +30,9 @@ def places(outside: Outside, tool: Entry) -> dict[str, str]:
     disk = os.stat("/").st_dev
     node = Path(f"/dev/block/{os.major(disk)}:{os.minor(disk)}")
     uevent = Path(f"/sys/dev/block/{os.major(disk)}:{os.minor(disk)}/uevent")
-    name = next((line[8:] for line in uevent.read_text().split() if line.startswith("DEVNAME=")), "none")
+    about = uevent.read_text() if uevent.exists() else ""
+    name = next((line[8:] for line in about.split() if line.startswith("DEVNAME=")), "none")
+    cron = Path("/etc/cron.d")
     return outside.places | {
         "prefix": sys.prefix,
         "tool_tree": str(tool.tree),
@@ -40,7 +42,7 @@ def places(outside: Outside, tool: Entry) -> dict[str, str]:
         "ipcns": os.readlink("/proc/self/ns/ipc"),
         "cgroupns": os.readlink("/proc/self/ns/cgroup"),
         "hostname": socket.gethostname(),
-        "cron": "{0.st_dev}:{0.st_ino}".format(os.stat("/etc/cron.d")),
+        "cron": "{0.st_dev}:{0.st_ino}".format(cron.stat()) if cron.exists() else "",
     }
 
 
