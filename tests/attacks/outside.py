@@ -7,7 +7,6 @@ import ctypes
 import fcntl
 import os
 import pty
-import re
 import secrets
 import select
 import shutil
@@ -24,19 +23,11 @@ from pathlib import Path
 from mere_helpers.config import Config
 from mere_helpers.storage.store import Store
 
+from .verdict import reached, running
+
 MARK = "mere-mark"
 
-#: A call that ends so has been refused before the kernel looked at what was asked; any other end is surface.
-REFUSED = {
-    "EPERM", "EACCES", "ENOSYS", "ENOENT", "ENODEV", "ENXIO", "EROFS", "EAFNOSUPPORT", "EPROTONOSUPPORT",
-    "ESOCKTNOSUPPORT", "ESRCH", "EOPNOTSUPP", "ENOKEY", "ECONNREFUSED", "SIGNAL31",
-}  # fmt: skip
-
-#: null, zero, full, random, urandom, tty, console (a terminal of the sandbox's own there), ptmx.
-_HARMLESS = {"1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:1", "5:2"}
-
 _IPC_CREAT, _IPC_RMID, _SETVAL = 0o1000, 0, 16
-_SECRET = re.compile(r"mere-secret-(\w+)-")
 
 
 @dataclass
@@ -81,43 +72,20 @@ class Outside:
 
         All is put back, so that the next probe finds it as this one did.
         """
-        found = [f"read the secret of {kind}" for kind in sorted(set(_SECRET.findall(said)))]
-        found += self._reached(said)
+        found = reached(said)
         found += [f"contacted {name}" for name in dict.fromkeys(self._knocks)]
         self._knocks.clear()
         found += self._changed() + self._marks() + self._typed()
         if self._victim.poll() is not None:
             found.append(f"ended a process of the host (status {self._victim.returncode})")
             self._make_victim()
-        for pid in self._running(b"stay"):
+        for pid in running(b"stay"):
             found.append("left a process behind")
             os.kill(pid, 9)
         if self._missed:
             found.append("held a lock of the host")
             self._missed = False
         return found
-
-    def _reached(self, said: str) -> list[str]:
-        found = []
-        for line in re.split(r"[\n\f]", said):
-            match = re.fullmatch(r"= (?:ok (-?\d+)|(\w+))", line.strip())
-            if match and match[2] not in REFUSED:
-                found.append(f"a call that came through: {line.strip()}")
-            if match := re.fullmatch(r"@ (\S+) (\d+) (\S+) (\w+) (.+)", line.strip()):
-                found += self._opened(*match.groups())
-        return found
-
-    def _opened(self, device: str, inode: str, node: str, mode: str, path: str) -> list[str]:
-        with suppress(OSError):
-            here = os.stat(path)
-            same = f"{os.major(here.st_dev)}:{os.minor(here.st_dev)} {here.st_ino}" == f"{device} {inode}"
-            if same and (mode != "r" or node.startswith("136:")):
-                return [f"opened {path} of the host ({mode})"]
-        if path.startswith(("/proc/", "/sys/")):
-            return [f"opened {path} ({mode})"]
-        if node != "0:0" and node not in _HARMLESS and not node.startswith("136:"):
-            return [f"opened the device {node} ({path})"]
-        return []
 
     # Files
 
@@ -329,13 +297,3 @@ class Outside:
         victim.wait()
         if victim.stdout:
             victim.stdout.close()
-
-    @staticmethod
-    def _running(verb: bytes) -> list[int]:
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with suppress(OSError):
-                words = path.read_bytes().split(b"\0")
-                if len(words) == 3 and words[0].endswith(b"probe") and words[1] == verb:
-                    found.append(int(path.parent.name))
-        return found
