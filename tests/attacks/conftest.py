@@ -12,12 +12,12 @@ import pytest
 from mere_helpers.config import Config
 from mere_helpers.storage.store import Entry
 
-from ..rooms import busybox, host_tools, room
+from ..rooms import busybox, host_tools, installer, room
 from .doors import probe_entry
 from .outside import Outside
 from .score import Score, table
 
-__all__ = ["busybox", "host_tools", "room"]
+__all__ = ["busybox", "host_tools", "installer", "room"]
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mere_helpers.building.jobserver import Jobserver
+from mere_helpers.building.layers import package_layer
 from mere_helpers.building.step import build_step
 from mere_helpers.config import Config
-from mere_helpers.containers.container import Container as Sandbox
-from mere_helpers.containers.layers import package_layer
+from mere_helpers.containers.sandbox import Sandbox
 from mere_helpers.errors import BuildError
-from mere_helpers.reading.desk import run_on_host
+from mere_helpers.reading.desk import run_with_tools
 from mere_helpers.recipes.recipe import Recipe
 from mere_helpers.storage.store import Entry, Store
 
@@ -66,14 +66,14 @@ def in_step(config: Config, script: str, tool: Entry, jobserver: Jobserver | Non
         said = Path(error.log).read_text(errors="replace") if error.log else ""
         # The end of the log is in the message once more.
         said += f"\nfailed: {error.message.splitlines()[0]}"
-    assert _BEGUN in said and "still not done" not in said, f"not tried: {said[-2000:]}"
+    assert _BEGUN in said and "still running after" not in said, f"not tried: {said[-2000:]}"
     return said
 
 
 def in_cell(config: Config, script: str, tool: Entry) -> str:
     """Run a script as a cell with tools; the result is as that of `in_step`."""
     try:
-        said = run_on_host(config, f"(\nset +e\necho {_BEGUN}\n{script}\n) || :", [tool])
+        said = run_with_tools(config, f"(\nset +e\necho {_BEGUN}\n{script}\n) || :", {"cross/probe": tool})
     except BuildError as error:
         said = error.message
     assert _BEGUN in said, f"not tried: {said[-2000:]}"
@@ -90,7 +90,6 @@ def in_sandbox(config: Config, layers: Sequence[Path], command: Sequence[str], *
     return log.read_text(errors="replace")
 
 
-def layer(config: Config, package: Path, pacman: Path, under: Sequence[Path]) -> Path:
-    """Make the layer of a package; `under` is a root with pacman, for when that runs in a sandbox."""
-    del under
-    return package_layer(config, package, pacman)
+def layer(config: Config, package: Path, installer: Sequence[Path]) -> Path:
+    """Make the layer of a package; `installer` is the root in which pacman does it."""
+    return package_layer(config, package, installer)

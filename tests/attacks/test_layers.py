@@ -42,18 +42,10 @@ _KINDS = {
 
 
 @pytest.fixture(scope="module")
-def pacman() -> Path:
-    program = shutil.which("pacman")
-    if program is None:
-        pytest.skip("no pacman on this host")
-    return Path(program)
-
-
-@pytest.fixture(scope="module")
-def other(room: Config, pacman: Path, busybox: Path, host_tools: list[Path], outside: Outside) -> Path:
+def other(room: Config, installer: list[Path], outside: Outside) -> Path:
     """The layer of another package."""
     package = write_package(room.store / "files", "other", {"bin/": "", "bin/other": "1\n"})
-    made = layer(room, package, pacman, [busybox, *host_tools])
+    made = layer(room, package, installer)
     outside.watch(made)
     return made
 
@@ -90,13 +82,13 @@ def hostile(folder: Path, package: Package, places: dict[str, str], program: byt
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_no_way_out_through_a_layer(
-    room: Config, outside: Outside, pacman: Path, busybox: Path, host_tools: list[Path], other: Path, probe: Path,
+    room: Config, outside: Outside, installer: list[Path], other: Path, probe: Path,
     score: Score, name: str,
 ) -> None:  # fmt: skip
     places = outside.places | {"other": other.name}
     package = hostile(room.store / "files" / "evil", PACKAGES[name], places, probe.read_bytes())
     before = set((room.store / "layers").iterdir())
-    ended = in_child(lambda: str(layer(room, package, pacman, [busybox, *host_tools])), seconds=TIMEOUT)
+    ended = in_child(lambda: str(layer(room, package, installer)), seconds=TIMEOUT)
     found = outside.effects(ended.said) + ended.wrong
     for made in set((room.store / "layers").iterdir()) - before:
         found += _strange(made, places)
@@ -122,7 +114,7 @@ def _strange(made: Path, places: dict[str, str]) -> list[str]:
 
 
 def test_a_file_name_is_no_command(
-    room: Config, outside: Outside, pacman: Path, busybox: Path, host_tools: list[Path], probe: Path, score: Score
+    room: Config, outside: Outside, installer: list[Path], probe: Path, score: Score
 ) -> None:
     package = hostile(room.store / "files" / "evil", Package((("file", "x", ""),)), outside.places, probe.read_bytes())
     names = ("--config=x", "$(touch ${HOME}mere-mark)", "a;touch mere-mark-x;", "a'\"`touch mere-mark`", "%n\n--root=x")
@@ -130,5 +122,5 @@ def test_a_file_name_is_no_command(
         file = package.with_name(f"{name}-1-1-x86_64.pkg.tar.zst".replace("/", ""))
         package.rename(file)
         package = file
-        ended = in_child(lambda file=file: str(layer(room, file, pacman, [busybox, *host_tools])), seconds=TIMEOUT)
+        ended = in_child(lambda file=file: str(layer(room, file, installer)), seconds=TIMEOUT)
         score("escapes through layers", outside.effects(ended.said) + ended.wrong)
