@@ -26,7 +26,7 @@ class Clock:
         self._file = folder / "offset"
         self._library = folder / "clock.so"
         self.jump(0)
-        command = ["gcc", "-O1", "-shared", "-fPIC", "-o", self._library, _SOURCE, "-ldl"]
+        command: list[str | Path] = ["gcc", "-O1", "-shared", "-fPIC", "-o", self._library, _SOURCE, "-ldl"]
         subprocess.run(command, check=True)
         script = "import time; print(time.time())"
         self.jump(1e9)

@@ -128,13 +128,18 @@ class Soak:
         expected = self._thin(world, all_layers=True)
         with self._trial("power cut", world) as trial:
             run = self._start(world, book=self.rng.random() < 0.2)
-            if self.rng.random() < 0.3:
+            when = self.rng.choice(("after the run", "during the run", "after a layer", "after a layer"))
+            if when == "after the run":
                 run.wait()
                 time.sleep(self.rng.uniform(0, 8))
-                trial.detail = "after the run"
-            else:
+            elif when == "during the run":
                 run.sleep(self.rng.uniform(1, expected))
-                trial.detail = "during the run" if run.running else "after the run"
+            else:
+                # A container that ends makes the kernel write everything; before that is the time for this.
+                while not layers(world) and run.sleep(0.05):
+                    pass
+                run.sleep(self.rng.uniform(0.2, 3))
+            trial.detail = when if run.running else "after the run"
             disk.remember()
             kill_all(self.busy)
             disk.restart()
