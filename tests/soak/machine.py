@@ -98,5 +98,5 @@ class Groups:
             self._groups.append(group)
 
     def left(self) -> list[str]:
-        """The names of the groups below ours."""
-        return sorted({below.name for group in self._groups for below in group.rglob("*/")})
+        """The names of the groups below ours, but for one that LXC makes once and uses again and again."""
+        return sorted({below.name for group in self._groups for below in group.rglob("*/")} - {"lxc.pivot"})

@@ -15,7 +15,7 @@ from .processes import Process, descendants, kill
 from .world import World
 
 #: Seconds after which a run hangs.
-_LIMIT = 240
+_LIMIT = 600
 
 #: What a kill may hit, and how often if all of it is there.
 TARGETS = {

@@ -23,7 +23,7 @@ from .runs import Run
 from .world import World
 
 #: Seconds that all a run has started, and what removes files in the background, get to end after the run.
-_PATIENCE = 30
+_PATIENCE = 60
 
 #: Seconds that a build takes about, on a busy machine: only for choosing an instant.
 _PACE = 1.3
