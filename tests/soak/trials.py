@@ -193,7 +193,6 @@ class Soak:
         """In the block the fault happens; behind it all is checked, the next run is done, and all is checked again."""
         trial = Trial(kind, "")
         began = time.monotonic()
-
         yield trial
         # Nobody was hit, so there is nothing to check.
         if not trial.detail:
@@ -232,6 +231,7 @@ class Soak:
         entries = list(store.entries())
         if self.rng.random() < 0.03:
             self._remove(world, [world.store / name for name in ("entries", "layers")])
+            self._sync(world)
             return len(entries) * _PACE / 2
         chosen = self.rng.sample(entries, min(len(entries), self.rng.randint(1, self.most)))
         # Steps are few and quick; without this they would hardly ever be hit.
@@ -243,11 +243,16 @@ class Soak:
             store.remove(entry)
         gone = [layer for layer in layers(world) if all_layers or self.rng.random() < 0.4]
         self._remove(world, gone)
+        self._sync(world)
         return 1 + len(chosen) * _PACE
 
     def _remove(self, world: World, paths: list[Path]) -> None:
         if paths:
             as_mapped_root(world.config, ["rm", "-rf", *paths], own=True)
+
+    def _sync(self, world: World) -> None:
+        """Let the disk have what we ourselves did: a power cut must not bring half of a layer back."""
+        subprocess.run(["sync", "--file-system", world.store], check=True)
 
     def _reset(self, world: World) -> None:
         """Begin anew, so that one failure is not counted twice."""
