@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -46,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if shutil.which("gcc") is None and counts.pop("clock_jumps"):
         figures.skipped["clock jump"] = "no gcc, which compiles the clock"
     _say(f"seed {seed}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+    # A script that starts us in the background lets us ignore Ctrl-C, and `timeout` sends the other one.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     adopt_orphans()
     base = Path(tempfile.mkdtemp(prefix="mere-soak-", dir=options.folder))
     base.chmod(0o755)
@@ -56,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             try:
                 _say(f"built undisturbed in {soak.build_reference():.0f} s")
                 _soak(soak, counts, figures)
+            except KeyboardInterrupt:
+                figures.skipped["all that was to come"] = "stopped"
             finally:
                 soak.close()
     finally:
@@ -63,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(figures.table())
     if options.json:
         options.json.write_text(json.dumps(figures.data(), indent=1))
+    if "all that was to come" in figures.skipped:
+        return 130
     return 0 if figures.good else 1
 
 

@@ -35,7 +35,7 @@ def load(folder: Path, count: int) -> Iterator[list[int]]:
         for number in range(count):
             place = folder / str(number)
             place.mkdir(parents=True)
-            command: list[str | Path] = [sys.executable, "-c", _WORK, place]
+            command: list[str | Path] = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", _WORK, place]
             started.append(subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL))
         yield [process.pid for process in started]
     finally:

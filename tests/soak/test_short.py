@@ -35,7 +35,7 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict:
         pytest.skip(f"this host lets {os.getuid()} make no containers: {error}")
     file = folder / "figures.json"
     command = [sys.executable, "-m", "tests.soak", "--short", "--json", str(file)]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=1800)
     # With the seed, for whoever wants to see it again.
     print(done.stdout, done.stderr)
     assert file.exists(), done.stdout + done.stderr
