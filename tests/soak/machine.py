@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -80,9 +81,10 @@ class Groups:
         for group in self._groups:
             with suppress(OSError):
                 (group.parent / "cgroup.procs").write_text(str(os.getpid()))
-                for below in sorted(group.rglob("*/"), reverse=True):
-                    below.rmdir()
-                group.rmdir()
+        # Processes that were killed hold their group until the kernel has cleared them away.
+        until = time.monotonic() + 5
+        while any([not _remove(group) for group in self._groups]) and time.monotonic() < until:
+            time.sleep(0.1)
 
     def _enter(self, group: Path) -> None:
         # Not where there are no groups, or where they are not ours to make.
@@ -100,3 +102,13 @@ class Groups:
     def left(self) -> list[str]:
         """The names of the groups below ours, but for one that LXC makes once and uses again and again."""
         return sorted({below.name for group in self._groups for below in group.rglob("*/")} - {"lxc.pivot"})
+
+
+def _remove(group: Path) -> bool:
+    """Remove a group and those below it; False if somebody is still in one."""
+    try:
+        for below in (*sorted(group.rglob("*/"), reverse=True), group):
+            below.rmdir()
+    except OSError:
+        return not group.exists()
+    return True
