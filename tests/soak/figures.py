@@ -91,10 +91,12 @@ class Figures:
         return Table(heads, tuple(rows), note=self._note())
 
     def _note(self) -> str:
-        details = Counter(trial.detail for trial in self.trials if trial.kind == "kill")
-        notes = (
-            [f"killed: {', '.join(f'{count} {what}' for what, count in sorted(details.items()))}"] if details else []
-        )
+        notes = []
+        for kind in dict.fromkeys(trial.kind for trial in self.trials):
+            details = Counter(trial.detail for trial in self.trials if trial.kind == kind)
+            notes.append(f"{kind}: {', '.join(f'{count} {what}' for what, count in sorted(details.items()))}")
+        if unclear := sum(bool(trial.unclear) for trial in self.trials):
+            notes.append(f"ended in a traceback, and not in an error that says what to do: {unclear}")
         left = Counter(kind for trial in self.trials for kind in trial.leftovers)
         notes += [f"left behind: {', '.join(f'{kind} ({count})' for kind, count in left.items())}"] if left else []
         notes += [f"{kind} skipped: {why}" for kind, why in self.skipped.items()]

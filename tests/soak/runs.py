@@ -86,19 +86,17 @@ class Run:
         self._process.kill()
         self._process.wait()
 
-    def hit(self, rng: Random, without: Collection[int], *, patience: float) -> str:
-        """Kill one of `TARGETS`, of those that are there now; what was killed, empty if the run has ended.
+    def sleep_into_build(self, seconds: float, without: Collection[int]) -> bool:
+        """Let it go on until a step or a container runs, and then for a while; False if it ends before."""
+        while self.running and not {"container", "step"} & self._targets(descendants(without=without)).keys():
+            time.sleep(0.02)
+        return self.sleep(seconds)
 
-        For a build to kill we wait so many seconds: an instant may also fall between two of them.
-        """
-        until = time.monotonic() + patience
-        while True:
-            there = self._targets(descendants(without=without))
-            if not self.running or not there:
-                return ""
-            if {"container", "monitor of a container", "step"} & there.keys() or time.monotonic() > until:
-                break
-            time.sleep(0.01)
+    def hit(self, rng: Random, without: Collection[int]) -> str:
+        """Kill one of `TARGETS`, of those that are there now; what was killed, empty if the run has ended."""
+        there = self._targets(descendants(without=without))
+        if not self.running or not there:
+            return ""
         (target,) = rng.choices(list(there), weights=[TARGETS[name] for name in there])
         if target == "group":
             with suppress(ProcessLookupError):
