@@ -17,6 +17,7 @@ import pytest
 from mere_helpers.config import Config
 from mere_helpers.containers.idmap import as_mapped_root
 from mere_helpers.errors import ContainerError
+from mere_helpers.marker import STORE, mark
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -35,6 +36,8 @@ def new_room() -> Iterator[Config]:
     except ContainerError as error:
         shutil.rmtree(base)
         pytest.skip(f"this host lets {os.getuid()} make no containers: {error}")
+    # Tests put into it what they like, before anything of ours is there.
+    mark(config.store, STORE)
     yield config
     as_mapped_root(config, ["rm", "-rf", base], own=True)
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shlex
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from ..containers.untrusted import check_folder
 from ..errors import ContainerError, StoreError
 from ..storage.archive import DIRECTORY, FILE, HARD_LINK, SYMLINK, inventory
 from ..storage.lock import Locks
-from ..storage.tree import FULL, disk_trouble, is_full, sync_folder
+from ..storage.tree import disk_trouble, full_or, sync_folder
 from .package_file import installed
 
 #: Where an installer has its pacman, and where pacman notes what is installed.
@@ -25,6 +25,12 @@ _PACMAN, _DATABASE = "mere/bin/pacman", "var/lib/pacman"
 
 #: What pacman's database holds of one package, and of none.
 _NOTES = {"desc", "files", "mtree", "install"}
+
+#: Seconds that pacman gets for one package; the largest takes a few.
+_PATIENCE_S = 900.0
+
+#: Kind, permissions, target of a link, and sha256.
+_About = tuple[str, int, str, str]
 
 #: What find calls the types of an archive's members.
 _KINDS = {FILE: "f", SYMLINK: "l", DIRECTORY: "d"}
@@ -61,9 +67,11 @@ def package_layer(
     ------
     StoreError
         The package file or pacman cannot be read, or the store not written.
+    BuildError
+        It is no package, or one that our reader refuses.
     ContainerError
         pacman could not install the package; the message ends with what it said. Or it has installed something else
-        than the package's reader found in it.
+        than our reader found in it.
     """
     # Another pacman may install in another way.
     pacman = next((layer / _PACMAN for layer in installer if (layer / _PACMAN).exists()), installer[0] / _PACMAN)
@@ -122,36 +130,52 @@ def _sha256(path: Path) -> str:
 
 
 def _install(config: Config, package_file: Path, installer: Sequence[Path], layer: Path) -> None:
+    # Our own reader comes first: what it refuses, pacman does not get to see.
+    expected = _expected(package_file)
     _remove(config, layer)
     layer.parent.mkdir(parents=True, exist_ok=True)
     settings = layer.with_name(f"{layer.name}.conf")
     settings.write_text(_CONFIGURATION)
-    binds = [Bind(package_file.resolve(), f"/package/{package_file.name}"), Bind(settings, "/pacman.conf")]
-    with Sandbox(config, installer, binds=binds, folders=(f"/layer/{_DATABASE}", "/aside")) as sandbox:
-        command = [f"/{_PACMAN}", "--root", "/layer", "--dbpath", f"/layer/{_DATABASE}", "--config", "/pacman.conf"]
-        command += ["--cachedir", "/aside", "--hookdir", "/aside", "--gpgdir", "/aside", "--logfile", "/dev/null"]
-        # Dependencies are other layers, so they are not looked for (-dd).
-        command += ["-Udd", "--noconfirm", "--noscriptlet", "--noprogressbar", f"/package/{package_file.name}"]
-        done = sandbox.run(command)
-        if done.code:
-            hint = FULL if is_full(config.store) else ""
-            raise ContainerError(f"pacman failed for {package_file.name}: {done.tail.strip()[-2000:]}", hint=hint)
-        check_folder(sandbox.upper, "layer")
-        made = sandbox.upper / "layer"
-        _compare(config, package_file, made)
-        # A name is given to what the disk has: after a power failure there is all of a layer, or nothing.
-        script = 'sync -f "$1" && mv -T "$1" "$2"'
-        as_mapped_root(config, ["sh", "-c", script, "sh", made, layer], own=True)
-    settings.unlink()
+    try:
+        _fill(config, package_file, installer, settings, expected, layer)
+    finally:
+        settings.unlink()
     sync_folder(layer.parent)
     aside = record_file(layer).with_suffix(".new")
     aside.write_text(json.dumps({"state": _state(config, layer), "contents": _contents(config, layer)}))
     aside.replace(record_file(layer))
 
 
-def _compare(config: Config, package_file: Path, made: Path) -> None:
+def _fill(
+    config: Config,
+    package_file: Path,
+    installer: Sequence[Path],
+    settings: Path,
+    expected: Mapping[str, _About],
+    layer: Path,
+) -> None:
+    """Let pacman install the package in a sandbox, and give what it has made its name if it is as expected."""
+    binds = [Bind(package_file.resolve(), f"/package/{package_file.name}"), Bind(settings, "/pacman.conf")]
+    with Sandbox(config, installer, binds=binds, folders=(f"/layer/{_DATABASE}", "/aside")) as sandbox:
+        command = [f"/{_PACMAN}", "--root", "/layer", "--dbpath", f"/layer/{_DATABASE}", "--config", "/pacman.conf"]
+        command += ["--cachedir", "/aside", "--hookdir", "/aside", "--gpgdir", "/aside", "--logfile", "/dev/null"]
+        # Dependencies are other layers, so they are not looked for (-dd).
+        command += ["-Udd", "--noconfirm", "--noscriptlet", "--noprogressbar", f"/package/{package_file.name}"]
+        done = sandbox.run(command, timeout=_PATIENCE_S)
+        if done.code or done.reason:
+            said = done.reason or done.tail.strip()[-2000:]
+            hint = full_or(config.store, f"bsdtar -tvf {shlex.quote(str(package_file))}   # is it a package?")
+            raise ContainerError(f"pacman failed for {package_file.name}: {said}", hint=hint)
+        check_folder(sandbox.upper, "layer")
+        made = sandbox.upper / "layer"
+        _compare(config, package_file, expected, made)
+        # A name is given to what the disk has: after a power failure there is all of a layer, or nothing.
+        script = 'sync -f "$1" && mv -T "$1" "$2"'
+        as_mapped_root(config, ["sh", "-c", script, "sh", made, layer], own=True)
+
+
+def _compare(config: Config, package_file: Path, expected: Mapping[str, _About], made: Path) -> None:
     """Raise an error unless a directory holds what the package's reader finds in it, and pacman's notes about it."""
-    expected = _expected(package_file)
     found = {
         name: (kind, 0 if kind == "l" else int(mode, 8), target, sha256) if owner == "0:0" else (owner,)
         for name, (kind, mode, owner, target, sha256) in _files(config, made).items()
@@ -165,9 +189,9 @@ def _compare(config: Config, package_file: Path, made: Path) -> None:
         )
 
 
-def _expected(package_file: Path) -> dict[str, tuple[str, int, str, str]]:
-    """Kind, mode, target of a link and sha256 of all that a package installs, by name."""
-    expected: dict[str, tuple[str, int, str, str]] = {}
+def _expected(package_file: Path) -> dict[str, _About]:
+    """What a package installs, by name, as our own reader sees it."""
+    expected: dict[str, _About] = {}
     for name, member in inventory(package_file).items():
         if member.type == HARD_LINK:
             expected[name] = expected[member.link]

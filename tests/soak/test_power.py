@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from mere_helpers.containers.layers import package_layer
 
 from mere_helpers.config import Config
-from mere_helpers.containers.layers import package_layer
 
 from ..rooms import write_package
 from .disk import MIB, MortalDisk
