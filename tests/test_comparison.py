@@ -10,10 +10,16 @@ import pytest
 
 from mere_helpers.building.comparison import differences, payload, payload_digest
 from mere_helpers.building.package_file import package_info
+from mere_helpers.config import Config
 from mere_helpers.errors import BuildError
 
 from .conftest import sha256
-from .rooms import write_package
+from .rooms import CHECKOUT, write_package
+
+pytest_plugins = ("tests.rooms",)
+
+#: Nothing is written there: no test but one gets as far as diffoscope.
+CONFIG = Config(CHECKOUT, Path("/nonexistent"), Path("/nonexistent"))
 
 FILES = {"bin/": "", "bin/hello": "hello", "bin/hi -> hello": ""}
 
@@ -34,13 +40,15 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture(autouse=True)
 def no_diffoscope(monkeypatch: pytest.MonkeyPatch) -> None:
     real = shutil.which
-    monkeypatch.setattr(shutil, "which", lambda name: None if name == "diffoscope" else real(name))
+    monkeypatch.setattr(
+        shutil, "which", lambda name, **options: None if name == "diffoscope" else real(name, **options)
+    )
 
 
 def test_equal_packages_have_no_differences(folders: tuple[Path, Path]) -> None:
     for folder in folders:
         write_package(folder, "hello", FILES)
-    assert differences(*folders) == []
+    assert differences(CONFIG, *folders) == []
 
 
 def test_the_environment_of_the_build_does_not_count(folders: tuple[Path, Path]) -> None:
@@ -50,7 +58,7 @@ def test_the_environment_of_the_build_does_not_count(folders: tuple[Path, Path])
     assert one.read_bytes() != other.read_bytes()
     assert payload_digest(one) == payload_digest(other)
     assert ".BUILDINFO" not in payload(one)
-    assert differences(*folders) == []
+    assert differences(CONFIG, *folders) == []
 
 
 @pytest.mark.parametrize(
@@ -68,7 +76,7 @@ def test_the_member_that_differs_is_named_and_then_the_listing(
     write_package(folders[0], "hello", listed(FILES))
     write_package(folders[1], "hello", listed(files))
     file = "hello-1-1-x86_64.pkg.tar.zst"
-    assert differences(*folders)[:2] == [f"{file}: {line}", f"{file}: .MTREE differs"]
+    assert differences(CONFIG, *folders)[:2] == [f"{file}: {line}", f"{file}: .MTREE differs"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +91,7 @@ def test_a_difference_of_the_listing_or_the_order_alone_is_named(
 ) -> None:
     write_package(folders[0], "hello", listed(FILES))
     write_package(folders[1], "hello", files)
-    assert differences(*folders)[0] == f"hello-1-1-x86_64.pkg.tar.zst: {line}"
+    assert differences(CONFIG, *folders)[0] == f"hello-1-1-x86_64.pkg.tar.zst: {line}"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +107,7 @@ def test_a_difference_of_the_listing_or_the_order_alone_is_named(
 def test_attributes_count_but_not_what_the_host_adds(folders: tuple[Path, Path], header: str, counts: bool) -> None:
     write_package(folders[0], "hello", FILES)
     write_package(folders[1], "hello", FILES, headers={"bin/hello": {header: "1.5"}})
-    assert ("hello-1-1-x86_64.pkg.tar.zst: bin/hello differs" in differences(*folders)) == counts
+    assert ("hello-1-1-x86_64.pkg.tar.zst: bin/hello differs" in differences(CONFIG, *folders)) == counts
 
 
 def test_hashes_that_are_in_print_stay(tmp_path: Path) -> None:
@@ -138,32 +146,41 @@ def test_a_package_that_only_one_build_made_is_named(folders: tuple[Path, Path])
     write_package(folders[0], "hello", FILES)
     write_package(folders[0], "hello-libs", FILES)
     write_package(folders[1], "hello", FILES)
-    assert differences(*folders) == ["hello-libs-1-1-x86_64.pkg.tar.zst: only in the first build"]
+    assert differences(CONFIG, *folders) == ["hello-libs-1-1-x86_64.pkg.tar.zst: only in the first build"]
 
 
 def test_without_diffoscope_the_answer_says_so(folders: tuple[Path, Path]) -> None:
     write_package(folders[0], "hello", FILES)
     write_package(folders[1], "hello", {**FILES, "bin/hello": "hullo"})
-    assert differences(*folders)[-1] == "(with diffoscope on this host, its report would stand here)"
+    assert differences(CONFIG, *folders)[-1] == "(with diffoscope on this host, its report would stand here)"
 
 
+@pytest.mark.containers
 @pytest.mark.parametrize(
     ("script", "report"),
     [
         ("echo --- one; echo +++ other; exit 1", ["--- one", "+++ other"]),
-        ("echo half a report; echo no readelf >&2; exit 2", ["(diffoscope failed with status 2)", "no readelf"]),
+        ("echo no readelf >&2; exit 2", ["(diffoscope failed: status 2)", "no readelf"]),
+        ("cat /etc/passwd $HOME/.ssh/id 2> /dev/null; id -u; exit 1", ["1000"]),
     ],
 )
-def test_what_diffoscope_says_is_part_of_the_answer(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, report: list[str]
+def test_what_diffoscope_says_in_its_sandbox_is_part_of_the_answer(
+    room: Config, monkeypatch: pytest.MonkeyPatch, script: str, report: list[str]
 ) -> None:
-    program = tmp_path / "diffoscope"
-    program.write_text(f"#!/bin/sh\n{script}\n")
+    program = room.checkout / "bin/diffoscope"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\ntest -f /first/hello-1-1-x86_64.pkg.tar.zst || exit 3\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(shutil, "which", lambda name: str(program))
+    monkeypatch.setattr(shutil, "which", lambda name, path: str(program))
+    # In place of the one that a host may have.
+    recipe = room.recipes / "host.conf"
+    line = f"lxc.mount.entry = {program.parent} usr/local/bin none bind,ro 0 0\n"
+    recipe.write_text((CHECKOUT / "recipes/host.conf").read_text() + line)
+    folders = room.checkout / "1", room.checkout / "2"
     write_package(folders[0], "hello", FILES)
     write_package(folders[1], "hello", {**FILES, "bin/hello": "hullo"})
-    assert differences(*folders) == ["hello-1-1-x86_64.pkg.tar.zst: bin/hello differs", *report]
+    found = differences(room, *folders)
+    assert found[0] == "hello-1-1-x86_64.pkg.tar.zst: bin/hello differs" and found[2:] == report
 
 
 def test_what_is_no_package_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from mere_helpers.storage.tree import (
     digest,
     disk_trouble,
     full_or,
-    link_tree,
     listing,
     remove_tree,
 )
@@ -76,28 +75,6 @@ def test_fifo_is_refused(tree: Path) -> None:
     os.mkfifo(tree / "pipe")
     with pytest.raises(StoreError, match="pipe"):
         listing(tree)
-
-
-def test_link_tree_shares_files_and_merges_folders(tree: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    (other / "lib").mkdir(parents=True)
-    (other / "lib" / "libz.a").write_text("z")
-    (other / "usr").symlink_to(".")
-    target = tmp_path / "target"
-    assert len(link_tree(tree, target)) == 2
-    assert link_tree(other, target) == [other / "lib" / "libz.a"]
-    assert sorted(os.listdir(target / "lib")) == ["ld.so", "libc.so", "libm.so", "libz.a"]
-    assert (target / "lib" / "libc.so").samefile(tree / "lib" / "libc.so")
-
-
-@pytest.mark.parametrize("name", ["lib/libc.so", "usr"])
-def test_link_tree_refuses_to_hide_anything(tree: Path, tmp_path: Path, name: str) -> None:
-    target = tmp_path / "target"
-    (target / "lib").mkdir(parents=True)
-    (target / name).write_text("mine")
-    with pytest.raises(FileExistsError):
-        link_tree(tree, target)
-    assert (target / name).read_text() == "mine"
 
 
 def test_remove_tree_copes_with_locked_folders(tree: Path) -> None:

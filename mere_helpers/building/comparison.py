@@ -6,11 +6,11 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..config import clean_environment
+from ..config import Config, clean_environment
+from ..containers.sandbox import BUILDER, Bind, Sandbox
 from ..storage.archive import read_archive
 from .gate import attributes
 from .package_file import SUFFIX
@@ -66,11 +66,13 @@ def payload_digest(file: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def differences(first: Path, second: Path) -> list[str]:
+def differences(config: Config, first: Path, second: Path) -> list[str]:
     """Where the packages in two folders differ in their payloads, a line for each place; nothing if they are equal.
 
     Parameters
     ----------
+    config : Config
+        Its store is where diffoscope gets a sandbox.
     first, second : Path
         Folders of package files. Where the host has diffoscope, what it finds in the first package that differs is
         part of the answer.
@@ -90,7 +92,7 @@ def differences(first: Path, second: Path) -> list[str]:
         found = _members(payload(one), payload(other))
         lines += [f"{name}: {line}" for line in found]
         if found and not report:
-            report = _diffoscope(one, other)
+            report = _diffoscope(config, one, other)
     return lines + report
 
 
@@ -109,18 +111,17 @@ def _without_environment(listing: str) -> str:
     return re.sub(r"^\./\.BUILDINFO .*\n", "", listing, flags=re.MULTILINE)
 
 
-def _diffoscope(first: Path, second: Path) -> list[str]:
-    program = shutil.which("diffoscope")
-    if program is None:
+def _diffoscope(config: Config, first: Path, second: Path) -> list[str]:
+    """What diffoscope says. It hands packages to dozens of parsers, so it works in a sandbox, too."""
+    if shutil.which("diffoscope", path=clean_environment()["PATH"]) is None:
         return ["(with diffoscope on this host, its report would stand here)"]
-    command = [program, "--exclude", _ENVIRONMENT, "--max-text-report-size", "4000", "--", str(first), str(second)]
-    try:
-        result = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, env=clean_environment()
-        )
-    except subprocess.TimeoutExpired:
-        return [f"(diffoscope found no answer in {_PATIENCE} seconds)"]
+    binds = [Bind(first, f"/first/{first.name}"), Bind(second, f"/second/{second.name}")]
+    environment = clean_environment(HOME="/tmp")
+    with Sandbox(config, [], host=True, user=BUILDER, binds=binds, environment=environment) as sandbox:
+        command = ["diffoscope", "--exclude", _ENVIRONMENT, "--max-text-report-size", "4000", "--"]
+        done = sandbox.run([*command, *(bind.target for bind in binds)], timeout=_PATIENCE, cwd="/tmp")
+    lines = done.tail.splitlines()
     # 0 and 1 are its answers, all else is a failure.
-    if result.returncode not in (0, 1):
-        return [f"(diffoscope failed with status {result.returncode})", *result.stderr.splitlines()[-_COMPLAINT:]]
-    return result.stdout.splitlines()
+    if done.reason or done.code not in (0, 1):
+        return [f"(diffoscope failed: {done.reason or f'status {done.code}'})", *lines[-_COMPLAINT:]]
+    return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 import time
@@ -18,7 +17,8 @@ from ..errors import BuildError, ContainerError, DifferenceError
 from ..fetching.source import source_path
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
-from ..storage.tree import FULL, is_full
+from ..storage.tail import last_lines
+from ..storage.tree import FULL, is_full, remove_tree
 from .comparison import differences
 from .gate import collect
 from .jobserver import Jobserver, Lease
@@ -167,16 +167,16 @@ class _Build:
                 raise BuildError(f"{self.recipe.id} was stopped", hint="run again; everything finished is kept")
             if result.code or result.reason:
                 reason = result.reason or f"makepkg ended with status {result.code}"
-                raise self._failure(container, reason, self._tail())
+                raise self._failure(container, reason, last_lines(self.log, 20))
             try:
                 wrong = self._collect(container, folder / "out")
             except (BuildError, ContainerError) as error:
                 wrong = [error.message]
             if wrong:
                 raise self._failure(container, "what it made is not right", wrong)
-            if self.reference and (different := differences(self.reference.tree, folder / "out")):
+            if self.reference and (different := differences(self.config, self.reference.tree, folder / "out")):
                 raise self._difference(container, folder / "out", different)
-        self._forget_failure()
+        remove_tree(self.failed)
         self.log.replace(folder / "log")
         return {
             "wall_s": result.wall_s,
@@ -192,9 +192,6 @@ class _Build:
             return open_file(container.upper, f"out/{name}")
 
         return collect(self.recipe, container.names("/out"), opened, target, [f"{self.config.store}/", "/mere/"])
-
-    def _tail(self) -> list[str]:
-        return self.log.read_text(errors="replace").splitlines()[-20:]
 
     def _failure(self, container: Sandbox, reason: str, lines: Sequence[str]) -> BuildError:
         hint = FULL
@@ -214,10 +211,3 @@ class _Build:
             return error
         shutil.copytree(packages, self.failed / "packages", dirs_exist_ok=True)
         return DifferenceError(error.message, hint=error.hint, log=error.log)
-
-    def _forget_failure(self) -> None:
-        # Folders that a build has made read-only are ours, since they were kept.
-        if self.failed.exists():
-            for folder, _, _ in os.walk(self.failed):
-                os.chmod(folder, 0o700)
-            shutil.rmtree(self.failed)

@@ -17,6 +17,7 @@ from ..fetching.source import verified_path
 from ..machine.prefixes import python_prefixes
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
+from ..storage.tail import last_beginning, last_lines
 from ..storage.trash import discard
 from ..storage.tree import FULL, is_full
 from .jobserver import Jobserver, Lease
@@ -213,7 +214,6 @@ def _failed(config: Config, recipe: Recipe, sandbox: Sandbox, why: str, log: Pat
 
 
 def _failure(id: str, why: str, log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    phases = [line.removeprefix(_BEGUN) for line in lines if line.startswith(_BEGUN)]
-    where = f" in {phases[-1]}" if phases else ""
-    return "\n".join([f"{id} failed{where} ({why})", *(f"  | {line}" for line in lines[-20:])])
+    phase = last_beginning(log, _BEGUN) if log.is_file() else ""
+    lines = last_lines(log, 20) if log.is_file() else []
+    return "\n".join([f"{id} failed{f' in {phase}' if phase else ''} ({why})", *(f"  | {line}" for line in lines)])

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..report import size
+from ..storage.tree import reserve_bytes
 
 #: How much of the end of the output is kept, in bytes.
 _TAIL = 16384
@@ -23,8 +24,8 @@ _TAIL = 16384
 #: Bytes that a program may print. The most that any build prints is some MiB.
 LOG_BYTES = 1 << 30
 
-#: Bytes of a disk, and files on it, that are kept free, so that what is finished can still be written down.
-RESERVE_BYTES, RESERVE_FILES = 512 << 20, 1000
+#: Files for which a disk keeps room, so that what is finished can still be written down.
+RESERVE_FILES = 1000
 
 #: Output is read in pieces of this size in bytes, and after so many of them the limits have their turn. Together
 #: they are more than fits into a pipe.
@@ -196,7 +197,7 @@ def _full(disk: Path | None, reserve: int | None) -> str:
         return ""
     state = os.statvfs(disk)
     if reserve is None:
-        reserve = min(RESERVE_BYTES, state.f_blocks * state.f_frsize // 20)
+        reserve = reserve_bytes(disk)
     if state.f_bavail * state.f_frsize < reserve:
         return f"the disk is nearly full: less than {size(reserve)} are free at {disk}"
     # File systems without a fixed number of files say 0.

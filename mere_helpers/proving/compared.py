@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..building.comparison import NOT_IN_PAYLOAD, differences
+from ..config import Config
 from ..errors import DifferenceError, MereError, StoreError
 from ..storage.store import Entry
 from ..storage.tree import FULL, is_full
@@ -42,7 +43,7 @@ class Compared:
         return DifferenceError(message, hint=self.hint, log=self.log)
 
 
-def compare_entries(first: Entry, second: Entry) -> Compared:
+def compare_entries(config: Config, first: Entry, second: Entry) -> Compared:
     """Two builds of the same packages, by their sums, sizes and modes in the store.
 
     Raises
@@ -56,13 +57,13 @@ def compare_entries(first: Entry, second: Entry) -> Compared:
     if not different:
         return Compared(equal)
     refuse_if_full(second.path)
-    return Compared(equal, different, where(first.tree, second.tree), log=second.log)
+    return Compared(equal, different, where(config, first.tree, second.tree), log=second.log)
 
 
-def where(first: Path, second: Path) -> tuple[str, ...]:
+def where(config: Config, first: Path, second: Path) -> tuple[str, ...]:
     """Where the packages in two folders differ, of which is known that they do: no error can change that any more."""
     try:
-        return tuple(differences(first, second)) or (NOT_IN_PAYLOAD,)
+        return tuple(differences(config, first, second)) or (NOT_IN_PAYLOAD,)
     except (MereError, OSError) as error:
         return (f"(where they differ could not be found out: {error})",)
 

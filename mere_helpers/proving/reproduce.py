@@ -98,7 +98,7 @@ def _compare(config: Config, file: Path, entry: Entry) -> Compared:
     with TemporaryDirectory(dir=config.work) as room:
         for name in made:
             shutil.copy(file.parent / name, room)
-        lines = where(Path(room), entry.tree)
+        lines = where(config, Path(room), entry.tree)
     return Compared(equal, tuple(unequal), lines, _settings(config, file), entry.log)
 
 

@@ -88,7 +88,7 @@ def vary(config: Config, plan: Plan, id: str, entries: Mapping[str, Entry], jobs
         store.remove(earlier)
     surroundings = replace(_ELSEWHERE, files=config.recipes / "variation")
     second = build_package(place, store, plan.recipes[id], layers, jobserver, key=key, surroundings=surroundings)
-    result = compare_entries(first, second)
+    result = compare_entries(config, first, second)
     if result.different:
         # Unless something has changed in the store, and so may be all that differs.
         for used in (id, *plan.dependencies(id)):

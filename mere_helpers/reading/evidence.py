@@ -12,7 +12,7 @@ from ..building.builders import BUILDERS, Build, Builder, package_file
 from ..building.comparison import differences, payload_digest
 from ..building.jobserver import Jobserver
 from ..building.timeline import Event
-from ..config import load_config
+from ..config import Config, load_config
 from ..errors import DifferenceError
 from ..proving.digests import check, digests_of, recorded_digests
 from ..proving.provenance import published_packages, statements
@@ -85,7 +85,7 @@ def verdict() -> Table:
     columns = ("package", "payload, round 1", "payload, round 2", "", "published package")
     note = f"{equal} of {len(rows)} payloads are equal, bit for bit."
     if equal < len(rows):
-        raise _unequal(note, [(entries[str(graph.reference(id))], entries[id]) for id in ids])
+        raise _unequal(config, note, [(entries[str(graph.reference(id))], entries[id]) for id in ids])
     return Table(columns, rows, note=note)
 
 
@@ -146,10 +146,10 @@ def _watched(build: Build, builder: Builder) -> Entry:
     return entry
 
 
-def _unequal(what: str, pairs: Iterable[tuple[Entry, Entry]]) -> DifferenceError:
+def _unequal(config: Config, what: str, pairs: Iterable[tuple[Entry, Entry]]) -> DifferenceError:
     lines, folders = [what], []
     for pair in pairs:
-        if found := differences(*(entry.tree for entry in pair)):
+        if found := differences(config, *(entry.tree for entry in pair)):
             lines += found
             folders += [str(entry.path) for entry in pair]
     # They were equal when they were built.

@@ -92,7 +92,7 @@ def confirm(config: Config) -> Table:
     sweep = Sweep("in a third round")
     for id in ids:
         first = second[str(graph.reference(id))]
-        result = sweep.settle(id, partial(_next_round, first, third[id]))
+        result = sweep.settle(id, partial(_next_round, config, first, third[id]))
         if result:
             record_proof(config, "round 3", result.equal, result.different)
     sweep.complain()
@@ -197,14 +197,14 @@ def _in_time(ends: float | None, compare: Callable[..., Compared], *arguments: A
     return compare(*arguments)
 
 
-def _next_round(first: Entry, second: Entry | Exception) -> Compared:
+def _next_round(config: Config, first: Entry, second: Entry | Exception) -> Compared:
     """A build, and the same of the round after or why there is none."""
     if isinstance(second, DifferenceError):
         # The gate compares all that a recipe makes, and does not say which of it is equal.
         return Compared({}, tuple(first.outputs), (str(second),))
     if isinstance(second, Exception):
         raise second
-    return compare_entries(first, second)
+    return compare_entries(config, first, second)
 
 
 def _as_recorded(config: Config, packages: Mapping[str, str], entry: Entry | Exception) -> Compared:

@@ -1,4 +1,4 @@
-"""Folders as data: what is in them, the hash over all of it, copies by hard links."""
+"""Directories as data: what is in them, the hash over all of it, and how they are removed."""
 
 from __future__ import annotations
 
@@ -131,39 +131,6 @@ def digest(meta: dict) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
 
 
-def link_tree(source: Path, target: Path) -> list[Path]:
-    """Add the files of one folder to another, by hard links.
-
-    Parameters
-    ----------
-    source, target : Path
-        Folders on the same file system.
-
-    Returns
-    -------
-    list of Path
-        The files in `source` that now have a second name.
-
-    Raises
-    ------
-    FileExistsError
-        The target has one of the names already, and it is not the same folder or link.
-    """
-    linked = []
-    for folder, folders, files in os.walk(source, onerror=_fail):
-        here = target / os.path.relpath(folder, source)
-        here.mkdir(parents=True, exist_ok=True)
-        for name in folders + files:
-            old, new = Path(folder, name), here / name
-            if old.is_symlink():
-                if not (new.is_symlink() and os.readlink(new) == os.readlink(old)):
-                    new.symlink_to(os.readlink(old))
-            elif old.is_file():
-                os.link(old, new)
-                linked.append(old)
-    return linked
-
-
 def sync_folder(path: Path) -> None:
     """Wait until the disk has the names in a folder."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -187,7 +154,12 @@ def disk_trouble() -> Iterator[None]:
 
 def is_full(folder: Path) -> bool:
     """Whether so little room is left on a folder's disk that this may be why a build has failed."""
-    return shutil.disk_usage(folder).free < 64 << 20
+    return shutil.disk_usage(folder).free < reserve_bytes(folder)
+
+
+def reserve_bytes(folder: Path) -> int:
+    """How much of a disk builds leave free to store what is finished: 512 MiB, or a twentieth of a small one."""
+    return min(512 << 20, shutil.disk_usage(folder).total // 20)
 
 
 def full_or(folder: Path, hint: str) -> str:
