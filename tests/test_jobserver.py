@@ -263,3 +263,27 @@ def test_two_makes_share_the_pool(tmp_path: Path) -> None:
         assert [make.communicate()[0] for make in makes] == [b"", b""]
         assert jobserver.free() == 1
     assert _most(tmp_path / "log") == 3
+
+
+_FULL = """
+import sys
+from pathlib import Path
+from mere_helpers.building.jobserver import Jobserver
+from mere_helpers.errors import MereError
+try:
+    Jobserver(Path("/mnt/jobs"), 1)
+except MereError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_a_disk_without_room_for_the_pool_of_jobs_is_said_to_be_full() -> None:
+    if shutil.which("unshare") is None:
+        pytest.skip("no unshare on this host")
+    # A file system with room for a single name.
+    script = 'mount -t tmpfs -o nr_inodes=2 none /mnt && mkdir /mnt/jobs && exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", _FULL]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    if "mount:" in done.stderr:
+        pytest.skip(f"no file system of our own: {done.stderr}")
+    assert "the disk is full" in done.stderr

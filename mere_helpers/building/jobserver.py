@@ -23,6 +23,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from types import TracebackType
 
+from ..storage.tree import disk_trouble
+
 #: Seconds between two looks at the fifos, while tokens wait for somebody to take them; make's own jobs take longer.
 _TICK_S = 0.01
 
@@ -122,9 +124,10 @@ class Jobserver:
         # Between the making of a directory and its lock, nobody must take it for a dead one.
         gate = _lock(folder, wait=True)
         try:
-            _remove_dead(folder)
-            self._folder = Path(tempfile.mkdtemp(prefix="jobs-", dir=folder))
-            self._alive = _lock(self._folder, wait=True)
+            with disk_trouble():
+                _remove_dead(folder)
+                self._folder = Path(tempfile.mkdtemp(prefix="jobs-", dir=folder))
+                self._alive = _lock(self._folder, wait=True)
         finally:
             os.close(gate)
         self._folder.chmod(0o755)

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ..config import Config
-from ..containers.idmap import as_mapped_root
+from ..containers.idmap import as_mapped_root, make_private
 from ..containers.sandbox import Bind, Sandbox
 from ..containers.untrusted import check_folder
 from ..errors import ContainerError, StoreError
@@ -133,7 +133,7 @@ def _install(config: Config, package_file: Path, installer: Sequence[Path], laye
     # Our own reader comes first: what it refuses, pacman does not get to see.
     expected = _expected(package_file)
     _remove(config, layer)
-    layer.parent.mkdir(parents=True, exist_ok=True)
+    make_private(config, layer.parent)
     settings = layer.with_name(f"{layer.name}.conf")
     settings.write_text(_CONFIGURATION)
     try:

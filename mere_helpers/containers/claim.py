@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..config import Config, clean_environment
 from ..storage.tree import disk_trouble
-from .idmap import mapped_root_command
+from .idmap import make_private, mapped_root_command
 from .limits import forget
 
 _NUMBERS = itertools.count()
@@ -45,7 +45,7 @@ def claim(config: Config) -> tuple[Path, int]:
     """
     above = config.store / "containers"
     with disk_trouble():
-        above.mkdir(parents=True, exist_ok=True)
+        make_private(config, above)
         # Between the making of a folder and its lock, nobody must take it for a dead one.
         gate = _lock(above / "lock", wait=True)
         try:

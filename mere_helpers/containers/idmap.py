@@ -86,6 +86,21 @@ def as_mapped_root(
     return done.stdout.decode(errors="replace")
 
 
+def make_private(config: Config, folder: Path) -> None:
+    """Make a directory that nobody may pass but us and the root of containers: programs in there may be set-user-id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    status = folder.stat()
+    if not status.st_mode & 0o007 or status.st_uid != os.getuid():
+        return
+    folder.chmod(0o700)
+    command = ["setfacl", "-m", f"u:{id_range(config).uid}:--x", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, env=clean_environment())
+    except (OSError, subprocess.CalledProcessError):
+        # Without access control lists, everybody may pass or nobody.
+        folder.chmod(0o755)
+
+
 def mapped_root_command(config: Config, command: Sequence[str | Path], *, own: bool = False) -> list[str]:
     """The words that run `command` as `as_mapped_root` does, for those who do not want to wait for it."""
     ids = id_range(config)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..config import Config, clean_environment
-from ..containers.idmap import as_mapped_root, id_range
+from ..containers.idmap import as_mapped_root, id_range, make_private
 from ..errors import ContainerError, HostError, StoreError
 from ..marker import SOURCES, STORE, Kind, check, mark
 from ..report import Table
@@ -93,7 +93,7 @@ def open_path(config: Config) -> list[Path]:
                 ) from error
             changed.append(blocked)
     for name in PRIVATE:
-        _close(config, config.store / name)
+        make_private(config, config.store / name)
     return changed
 
 
@@ -155,17 +155,3 @@ def _make_folder(folder: Path, kind: Kind) -> None:
         raise HostError(
             f"cannot make {folder}: {error.strerror}", hint=f"set {kind.variable} to a folder of yours"
         ) from error
-
-
-def _close(config: Config, folder: Path) -> None:
-    """Make a directory of the store that nobody may pass but us and the root of containers."""
-    folder.mkdir(exist_ok=True)
-    command = _opening(folder, id_range(config).uid)
-    if not folder.stat().st_mode & 0o007 or command[0] != "setfacl":
-        return
-    folder.chmod(0o700)
-    try:
-        subprocess.run(command, check=True, capture_output=True, env=clean_environment())
-    except (OSError, subprocess.CalledProcessError):
-        # Without access control lists, everybody may pass or nobody.
-        folder.chmod(0o755)

@@ -20,6 +20,7 @@ from ..errors import BuildError, MereError, RecipeError
 from ..recipes.plan import ROUNDS, Plan
 from ..storage.lock import Locks
 from ..storage.store import ALIVE
+from ..storage.tree import disk_trouble
 from .bench import record_book
 from .wanted import PUBLISHED, ids_of, sizes
 
@@ -89,6 +90,7 @@ def run_book(
     started = time.time()
     # A folder for each run: two of them may share a store.
     with (
+        disk_trouble(),
         TemporaryDirectory(prefix="book-", dir=config.work) as room,
         Locks(Path(room), threading.Event()).hold(ALIVE),
         _progress(Path(room, "progress"), say) as channel,
@@ -258,6 +260,9 @@ def _execute(config: Config, path: Path, output: Path, channel: Path) -> Any:
             raise BuildError(
                 _failure(path.stem, error), hint="mend it and run again; what was built is kept", log=log
             ) from None
+        except RuntimeError as error:
+            # On a very busy machine a kernel may not answer in the minute that it gets to start.
+            raise MereError(f"chapter {path.stem}: {error}", hint="run again; what was built is kept") from None
 
 
 def _failure(chapter: str, error: Any) -> str:
