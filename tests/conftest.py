@@ -72,15 +72,22 @@ def _no_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def own_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty store for all that reads its settings from the environment, whatever was set there before."""
     for name in ("MERE_SOURCES", "MERE_SUBSTITUTES", "MERE_SUBSTITUTES_KEY", "MERE_MIRRORS"):
         monkeypatch.delenv(name, raising=False)
-    # pytest's own directories are closed to the root of sandboxes, and what that makes is not ours to remove.
+    monkeypatch.setenv("MERE_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def open_store(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The same, where sandboxes can be made: pytest's own directories are closed to their root."""
     base = Path(tempfile.mkdtemp(prefix="mere-test-", dir="/tmp"))
     base.chmod(0o755)
     monkeypatch.setenv("MERE_STORE", str(base / "store"))
     yield base / "store"
+    # What the root of sandboxes has made there is not ours to remove.
     with suppress(ContainerError):
         as_mapped_root(load_config(), ["rm", "-rf", base], own=True)
     shutil.rmtree(base, ignore_errors=True)

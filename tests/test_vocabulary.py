@@ -22,7 +22,7 @@ from mere_helpers.reading.wanted import ids_of
 from mere_helpers.recipes.plan import Plan
 from mere_helpers.storage.store import Entry
 
-pytestmark = pytest.mark.usefixtures("own_store")
+pytestmark = pytest.mark.usefixtures("open_store")
 
 
 def test_every_word_is_exported_and_explained() -> None:
