@@ -587,3 +587,17 @@ def test_steps_and_cells_are_an_ordinary_user_without_capabilities(room: Config)
         "1000",
         *"CapPrm: 0 CapEff: 0 CapAmb: 0 NoNewPrivs: 1".replace(" 0", " " + "0" * 16).split(),
     ]
+
+
+@pytest.mark.parametrize("early", ["", "sleep 0.7; "])
+def test_what_a_command_leaves_running_ends_with_it(room: Config, busybox: Path, early: str) -> None:
+    marker = f"3600.{os.getpid()}"
+    daemon = f"(trap '' TERM HUP; setsid sleep {marker}) > /dev/null 2>&1 &"
+    result = sh(room, busybox, f"{early}{daemon} {daemon} sleep 0.1; exit 7", timeout=60)
+    assert (result.code, result.reason) == (7, "")
+    assert not processes(f"sleep {marker}")
+
+
+def test_a_command_may_have_children_that_end_before_it(room: Config, busybox: Path) -> None:
+    result = sh(room, busybox, "(sleep 0.4 &) ; true & sleep 0.2; (sleep 0.1 &); sleep 1; echo done", timeout=60)
+    assert (result.code, result.tail) == (0, "done\n")

@@ -34,6 +34,9 @@ _PIECE, _PIECES = 65536, 17
 #: Seconds between two looks at the memory and the disk.
 _PULSE_S = 0.25
 
+#: The same for the watch on the processes in the first half second.
+_FIRST_PULSE_S = 0.01
+
 #: The kernel ends a program when its parent dies, but says nothing of a parent that was dead before it was asked to.
 _ALIVE = '[ "$PPID" = "$0" ] && exec "$@"'
 
@@ -78,6 +81,7 @@ def follow(
     timeout: float | None = None,
     stop: threading.Event | None = None,
     pulse: Callable[[int], str] = lambda pid: "",
+    watch: Callable[[int], None] = lambda pid: None,
     log_limit: int = LOG_BYTES,
     disk: Path | None = None,
     reserve: int | None = None,
@@ -101,6 +105,8 @@ def follow(
     pulse : callable, optional
         Called a few times a second, and once more when the program has ended by itself, with its process id. If it
         returns a reason, the program is killed.
+    watch : callable, optional
+        Called with the process id as often as `pulse`, and more often at the beginning.
     log_limit : int, optional
         Bytes of output after which the program is killed.
     disk : Path, optional
@@ -135,11 +141,16 @@ def follow(
         waiting = select.poll()
         waiting.register(output, select.POLLIN)
         waiting.register(handle, select.POLLIN)
-        sampled = begin
-        while not any(file == handle for file, _ in waiting.poll(_PULSE_S * 1000)):
+        sampled = watched = begin
+        pace = _FIRST_PULSE_S
+        while not any(file == handle for file, _ in waiting.poll(pace * 1000)):
             if not printed.copy():
                 waiting.unregister(output)
             now = time.monotonic()
+            pace = _FIRST_PULSE_S if now - begin < 2 * _PULSE_S else _PULSE_S
+            if now - watched >= pace:
+                watch(process.pid)
+                watched = now
             if now - sampled >= _PULSE_S:
                 reason = pulse(process.pid) or _full(disk, reserve)
                 sampled = now

@@ -19,6 +19,7 @@ from ..errors import ContainerError
 from .claim import claim, lxc_environment, release
 from .idmap import CHECK, as_mapped_root
 from .limits import Limits
+from .orphans import Orphans
 from .running import follow
 from .settings import Bind, Overlay, mounts_script, settings
 from .skeleton import packed, skeleton
@@ -192,6 +193,7 @@ class Sandbox:
                 timeout=timeout,
                 stop=self._stop,
                 pulse=limits.sample,
+                watch=Orphans().watch,
                 disk=self.config.store,
             )
         if ended.code and not ended.reason and complaints.exists():

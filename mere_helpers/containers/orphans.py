@@ -1,0 +1,52 @@
+"""What a command in a sandbox has left running is ended when the command is; LXC itself would wait for all of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+
+class Orphans:
+    """Watches one run of ``lxc-execute``: its child is the first process inside, and the first child of that the command."""
+
+    def __init__(self) -> None:
+        self._command = 0
+
+    def watch(self, pid: int) -> None:
+        """Look once, and end what outlives the command.
+
+        Parameters
+        ----------
+        pid : int
+            Of lxc-execute.
+        """
+        for first in _children(pid):
+            # It calls itself so as soon as it has started the command, and not before.
+            if _read(first, "cmdline").split("\0")[0] != "init":
+                continue
+            below = _children(first)
+            if not self._command:
+                self._command = min(below, key=_inner_pid, default=0)
+            elif self._command not in below:
+                for orphan in below:
+                    with suppress(OSError):
+                        os.kill(orphan, signal.SIGKILL)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in _read(pid, f"task/{pid}/children").split()]
+
+
+def _inner_pid(pid: int) -> int:
+    """The number of a process in its own namespace; the command's is lower than those of its descendants."""
+    lines = [line for line in _read(pid, "status").splitlines() if line.startswith("NSpid:")]
+    return int(lines[0].split()[-1]) if lines else pid
+
+
+def _read(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
+    except OSError:
+        return ""
