@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -173,7 +174,16 @@ def rounds(room: Config, busybox: Path) -> SmallRounds:
 def _tools(tree: Path, busybox: Path) -> dict:
     shutil.copytree(busybox, tree, symlinks=True, dirs_exist_ok=True)
     (tree / "mere/bin").mkdir(parents=True)
-    (tree / "mere/bin/pacman").write_text('#!/bin/sh\nexec pacman "$@"\n')
+    # With all that it needs: where it runs there is nothing else.
+    libraries = tree / "mere/lib"
+    libraries.mkdir()
+    program = shutil.which("pacman") or ""
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    for path in (program, *re.findall(r"/[^ )]*\.so[^ )]*", linked)):
+        shutil.copy(path, libraries)
+    loader = next(path.name for path in libraries.glob("ld-*"))
+    script = f'#!/bin/sh\nexec /mere/lib/{loader} --library-path /mere/lib /mere/lib/pacman "$@"\n'
+    (tree / "mere/bin/pacman").write_text(script)
     (tree / "mere/bin/pacman").chmod(0o755)
     return {}
 

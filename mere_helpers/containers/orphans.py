@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Orphans:
-    """Watches one run of ``lxc-execute``: its child is the first process inside, and the first child of that the command."""
+    """Watches one run of ``lxc-execute``: its child is the first process inside, whose first child is the command."""
 
     def __init__(self) -> None:
         self._command = 0

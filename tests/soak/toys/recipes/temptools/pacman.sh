@@ -1,5 +1,5 @@
-# The pacman that installs packages into layers: that of the host, in a directory of its own with all it needs, so that it
-# works wherever the directory is put, and asks nothing but a shell of whoever runs it.
+# The pacman that installs packages into layers: that of the host, in a directory of its own with all it needs, a shell
+# included, so that it works where there is nothing else.
 sources_of=()
 makedepends=(cross/make temptools/programs)
 
@@ -20,4 +20,7 @@ lib=${0%/*}/../lib/pacman
 exec "$lib/ld-linux-x86-64.so.2" --library-path "$lib" "$lib/program" "$@"
 EOF
     chmod 755 "$pkgdir/mere/bin/pacman"
+    mkdir "$pkgdir/bin"
+    install -m755 "$tools/bin/busybox" "$pkgdir/bin"
+    ln -s busybox "$pkgdir/bin/sh"
 }
