@@ -144,7 +144,7 @@ class Sandbox:
             (self.folder / "mounts").write_text(mounts_script(self.folder, self.overlays))
             # The root inside must own its root directory, and the one in which overlayfs puts its work directory.
             script = "umask 022 && chown 0:0 m && tar -xpf - -C m --numeric-owner"
-            first = skeleton(self.folders, self.overlays, self.user)
+            first = skeleton(self.folders, self.overlays, self.user, host=self.host)
             as_mapped_root(self.config, ["sh", "-c", script], own=True, stdin=first, cwd=self.folder)
         except BaseException:
             self.__exit__()

@@ -10,8 +10,16 @@ from pathlib import Path
 
 from .settings import Overlay
 
+_USERS = {
+    "passwd": b"root:x:0:0::/:/bin/sh\nbuilder:x:1000:1000::/:/bin/sh\n",
+    "group": b"root:x:0:\nbuilder:x:1000:\n",
+}
+    "passwd": b"root:x:0:0::/:/bin/sh\nbuilder:x:1000:1000::/:/bin/sh\n",
+    "group": b"root:x:0:\nbuilder:x:1000:\n",
+}
 
-def skeleton(folders: Sequence[str], overlays: Sequence[Overlay], user: int) -> bytes:
+
+def skeleton(folders: Sequence[str], overlays: Sequence[Overlay], user: int, *, host: bool) -> bytes:
     """Mount points, empty directories, and above each overlay's layers the directories that can be written to.
 
     Parameters
@@ -22,6 +30,8 @@ def skeleton(folders: Sequence[str], overlays: Sequence[Overlay], user: int) -> 
         The n-th gets its upper directory at ``on/upper``; the root's is ``upper``.
     user : int
         The user id of the commands.
+    host : bool
+        Add files that name the users inside; the host's own are nobody's business.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -34,6 +44,10 @@ def skeleton(folders: Sequence[str], overlays: Sequence[Overlay], user: int) -> 
         for name in ("", "/dev", "/proc", "/sys"):
             add(f"upper{name}")
         add("upper/tmp", mode=0o1777)
+        for name, text in _USERS.items() if host else ():
+            member = tarfile.TarInfo(f"upper/etc/{name}")
+            member.size, member.mode = len(text), 0o644
+            archive.addfile(member, io.BytesIO(text))
         for name in folders:
             add(f"upper/{name.strip('/')}", user)
         for number, overlay in enumerate(overlays):

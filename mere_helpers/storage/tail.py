@@ -20,7 +20,8 @@ def last_lines(path: Path, count: int) -> list[str]:
     path : Path
         Usually a log. What is not UTF-8 in it is replaced.
     count : int
-        How many lines at most; fewer where they are not within the last 64 KiB.
+        How many lines at most; fewer where they are not within the last 64 KiB or, where more than 300 are asked for,
+        within 200 bytes for each, up to 64 MiB.
 
     Returns
     -------
@@ -32,10 +33,11 @@ def last_lines(path: Path, count: int) -> list[str]:
     OSError
         The file cannot be read.
     """
+    most = min(max(MOST, count * 200), _FARTHEST)
     with open(path, "rb") as file:
-        start = max(0, file.seek(0, os.SEEK_END) - MOST)
+        start = max(0, file.seek(0, os.SEEK_END) - most)
         file.seek(start)
-        data = file.read(MOST)
+        data = file.read(most)
     lines = data.decode(errors="replace").splitlines()
     if start and len(lines) > 1:
         del lines[0]  # it began before what was read
