@@ -10,10 +10,8 @@ from pathlib import Path
 
 from .settings import Overlay
 
+#: For programs that ask who they are.
 _USERS = {
-    "passwd": b"root:x:0:0::/:/bin/sh\nbuilder:x:1000:1000::/:/bin/sh\n",
-    "group": b"root:x:0:\nbuilder:x:1000:\n",
-}
     "passwd": b"root:x:0:0::/:/bin/sh\nbuilder:x:1000:1000::/:/bin/sh\n",
     "group": b"root:x:0:\nbuilder:x:1000:\n",
 }
