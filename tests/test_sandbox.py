@@ -504,7 +504,7 @@ def test_what_is_taken_keeps_its_modes_and_changes_no_user(room: Config, busybox
         assert sandbox.run(["/bin/sh", "-ec", script]).code == 0
         sandbox.take("/out", tmp_path / "out")
     modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in (tmp_path / "out").rglob("*")}
-    assert modes == {"folder": 0o777, "closed": 0o500, "plain": 0o440, "program": 0o755, "link": 0o777}
+    assert modes == {"folder": 0o755, "closed": 0o500, "plain": 0o440, "program": 0o755, "link": 0o777}
     assert {path.lstat().st_uid for path in (tmp_path / "out").rglob("*")} == {os.getuid()}
 
 

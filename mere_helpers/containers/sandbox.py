@@ -23,7 +23,7 @@ from .orphans import Orphans
 from .running import follow
 from .settings import Bind, Overlay, mounts_script, settings
 from .skeleton import packed, skeleton
-from .untrusted import check_folder, open_file, open_folder
+from .untrusted import check_folder, open_file, open_folder, remove_attributes
 
 __all__ = ["BUILDER", "Bind", "Overlay", "Result", "Sandbox"]
 
@@ -272,7 +272,8 @@ class Sandbox:
     def take(self, path: str, target: Path) -> None:
         """Move a directory that was written inside to `target`, which is not there yet: the result of a build.
 
-        It becomes ours. Modes stay, but that no file changes its user and that we can look into every directory.
+        It becomes ours. Modes stay, but that no file changes its user, that nobody else may write, and that we can look
+        into every directory. Attributes, which could hide files of other layers, are removed.
 
         Raises
         ------
@@ -281,9 +282,10 @@ class Sandbox:
         """
         script = """
             find "$1" -type d ! -perm -500 -exec chmod u+rx {} \\;
-            find "$1" ! -type l -perm /7000 -exec chmod a-s,-t {} +
+            find "$1" ! -type l -perm /7022 -exec chmod a-s,-t,go-w {} +
         """
         self._hand_over(script, path, target)
+        remove_attributes(target)
 
     def _hand_over(self, script: str, path: str, target: Path) -> None:
         check_folder(self.upper, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ContainerError
@@ -67,3 +68,19 @@ def open_folder(root: Path, path: str) -> int:
             os.close(here)
         here = below
     return here
+
+
+def remove_attributes(tree: Path) -> None:
+    """Remove the extended attributes of all files and directories in a tree that is ours, links aside."""
+    waiting = [str(tree)]
+    while waiting:
+        path = waiting.pop()
+        # What is nested too deep for a path is refused by whoever lists the tree.
+        with suppress(OSError):
+            for name in os.listxattr(path, follow_symlinks=False):
+                mode = os.lstat(path).st_mode
+                os.chmod(path, mode | stat.S_IWUSR)
+                os.removexattr(path, name, follow_symlinks=False)
+                os.chmod(path, mode)
+            if os.path.isdir(path):
+                waiting += [entry.path for entry in os.scandir(path) if not entry.is_symlink()]

@@ -123,7 +123,7 @@ def _archives() -> dict[str, bytes]:
 def _package(about: bytes) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in ((".PKGINFO", about), ("good", b"good\n")):
+        for name, data in ((".PKGINFO", about), ("share/good", b"good\n")):
             member = tarfile.TarInfo(name)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
