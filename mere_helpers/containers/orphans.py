@@ -27,9 +27,12 @@ class Orphans:
             if _read(first, "cmdline").split("\0")[0] != "init":
                 continue
             below = _children(first)
-            if not self._command:
-                self._command = min(below, key=_inner_pid, default=0)
-            elif self._command not in below:
+            if not self._command and below:
+                oldest = min(below, key=lambda child: _inner(child, "NSpid"))
+                # The command leads a session. Who is in one whose leader is gone has outlived it.
+                leads = _inner(oldest, "NSpid") == _inner(oldest, "NSsid")
+                self._command = oldest if leads else -1
+            if self._command and self._command not in below:
                 for orphan in below:
                     with suppress(OSError):
                         os.kill(orphan, signal.SIGKILL)
@@ -39,9 +42,9 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in _read(pid, f"task/{pid}/children").split()]
 
 
-def _inner_pid(pid: int) -> int:
-    """The number of a process in its own namespace; the command's is lower than those of its descendants."""
-    lines = [line for line in _read(pid, "status").splitlines() if line.startswith("NSpid:")]
+def _inner(pid: int, field: str) -> int:
+    """The number of a process, or of its session, in its own namespace. The command's is lower than its descendants'."""
+    lines = [line for line in _read(pid, "status").splitlines() if line.startswith(f"{field}:")]
     return int(lines[0].split()[-1]) if lines else pid
 
 
