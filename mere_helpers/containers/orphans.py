@@ -29,9 +29,11 @@ class Orphans:
             below = _children(first)
             if not self._command and below:
                 oldest = min(below, key=lambda child: _inner(child, "NSpid"))
-                # The command leads a session. Who is in one whose leader is gone has outlived it.
-                leads = _inner(oldest, "NSpid") == _inner(oldest, "NSsid")
-                self._command = oldest if leads else -1
+                session = _inner(oldest, "NSsid")
+                # The command leads a session of its own as soon as it has begun; before, it is in that of the first
+                # process, which is 1 or from outside, 0. Who is in one whose leader is gone has outlived the command.
+                if session > 1:
+                    self._command = oldest if session == _inner(oldest, "NSpid") else -1
             if self._command and self._command not in below:
                 for orphan in below:
                     with suppress(OSError):
@@ -43,7 +45,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _inner(pid: int, field: str) -> int:
-    """The number of a process, or of its session, in its own namespace. The command's is lower than its descendants'."""
+    """The number of a process or its session in its own namespace; the command's is lower than its descendants'."""
     lines = [line for line in _read(pid, "status").splitlines() if line.startswith(f"{field}:")]
     return int(lines[0].split()[-1]) if lines else pid
 
