@@ -192,7 +192,7 @@ def test_what_hangs_on_where_and_when_is_found(world: World, tmp_path: Path) -> 
     first = build_package(place, Store(place), graph.recipes[id], layers, None, key="talkative")
     try:
         with Jobserver(CONFIG.work / "jobs", CONFIG.jobs + 2) as jobserver:
-            result = vary(config, graph, id, {**entries, id: first}, jobserver)
+            result = vary(config, graph, id, {**entries, id: first, "packages/talkative": first}, jobserver)
     finally:
         Store(place).remove(first)
     said = "\n".join(result.lines)

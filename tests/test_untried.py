@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,7 +79,11 @@ def test_a_build_that_fails_elsewhere_is_no_difference(rounds: SmallRounds, reco
 @_needs_root
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("floods", "No space left on device"), ("differs", "the packages differ, but the disk is full")],
+    [
+        # Whoever comes first: our own look at the disk, or the disk.
+        ("floods", r"the disk is nearly full|No space left on device"),
+        ("differs", "the packages differ, but the disk is full"),
+    ],
 )
 def test_neither_a_failure_nor_a_difference_on_a_full_disk_refutes(
     rounds: SmallRounds, record: Path, name: str, reason: str
@@ -86,7 +91,7 @@ def test_neither_a_failure_nor_a_difference_on_a_full_disk_refutes(
     before = record.read_bytes()
     done = rounds.command("vary", name, before=_SMALL_DISK)
     assert done.returncode == UNTRIED and record.read_bytes() == before
-    assert f"rebuild/{name} could not be tried: " in done.stderr and reason in done.stderr
+    assert f"rebuild/{name} could not be tried: " in done.stderr and re.search(reason, done.stderr)
     assert "hint: the disk is full" in done.stderr
 
 
@@ -96,7 +101,7 @@ def test_a_full_store_refutes_nothing(rounds: SmallRounds, record: Path, words: 
     before = record.read_bytes()
     done = rounds.command(*words, before=_FULL_DISK)
     assert done.returncode == UNTRIED and record.read_bytes() == before
-    assert "could not be tried" in done.stderr and "No space left on device" in done.stderr
+    assert "could not be tried" in done.stderr and "the disk is full" in done.stderr
 
 
 @_needs_root
@@ -158,9 +163,12 @@ def test_sums_that_differ_are_told_from_sums_that_could_not_be_had(rounds: Small
     whole = file.read_bytes()
     file.chmod(0o644)
     file.write_bytes(bytes(len(whole)))
+    # With its mode as it was: what the disk has changed, no look at the file shows.
+    file.chmod(0o444)
     try:
         done = rounds.command("digests")
     finally:
+        file.chmod(0o644)
         file.write_bytes(whole)
         file.chmod(0o444)
     assert done.returncode == UNTRIED and "could not be tried: the stored outputs of rebuild/same" in done.stderr

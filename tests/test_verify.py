@@ -45,12 +45,12 @@ def problem(config: Config) -> tuple[str, str]:
 
 def test_a_store_that_is_whole(config: Config, entry: Entry) -> None:
     table = verify(config)
-    assert table.rows == (("builds", "2", "10 B"), ("source files", "2", "8 B"))
+    assert table.rows == (("builds", "2", "10 B"), ("source files", "2", "8 B"), ("layers", "0", ""))
     assert repr(table).endswith("Everything is what it was.")
 
 
 def test_an_empty_store_is_whole_and_stays_unmade(config: Config) -> None:
-    assert [row[1] for row in verify(config).rows] == ["0", "0"]
+    assert [row[1] for row in verify(config).rows] == ["0", "0", "0"]
     assert not config.store.exists()
 
 

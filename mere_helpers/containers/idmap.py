@@ -15,6 +15,9 @@ from ..errors import ContainerError
 #: As many ids as a system has in ordinary use, 0 to 65535; the next one is ours, where files are handed over.
 COUNT = 65536
 
+#: What this process has closed to others, for which root of containers, and the inode number.
+_PRIVATE: set[tuple[Path, int, int]] = set()
+
 CHECK = "python -m mere_helpers check   # tells whether this host lets us make containers"
 
 
@@ -89,16 +92,18 @@ def as_mapped_root(
 def make_private(config: Config, folder: Path) -> None:
     """Make a directory that nobody may pass but us and the root of containers: programs in there may be set-user-id."""
     folder.mkdir(parents=True, exist_ok=True)
-    status = folder.stat()
-    if not status.st_mode & 0o007 or status.st_uid != os.getuid():
+    status, uid = folder.stat(), id_range(config).uid
+    if (folder, uid, status.st_ino) in _PRIVATE or status.st_uid != os.getuid():
         return
-    folder.chmod(0o700)
-    command = ["setfacl", "-m", f"u:{id_range(config).uid}:--x", str(folder)]
+    if status.st_mode & 0o007:
+        folder.chmod(0o700)
+    command = ["setfacl", "-m", f"u:{uid}:--x", str(folder)]
     try:
         subprocess.run(command, check=True, capture_output=True, env=clean_environment())
     except (OSError, subprocess.CalledProcessError):
         # Without access control lists, everybody may pass or nobody.
         folder.chmod(0o755)
+    _PRIVATE.add((folder, uid, status.st_ino))
 
 
 def mapped_root_command(config: Config, command: Sequence[str | Path], *, own: bool = False) -> list[str]:

@@ -48,8 +48,6 @@ class Bootstrap:
         for tool in filter(None, (*self.tools, self.installer)):
             if tool not in recipes:
                 raise PlanError(f"the bootstrap's tools need {tool}, which has no recipe", hint=f"correct {FILE}")
-        if self.installer and self.installer not in self.tools:
-            raise PlanError(f"the installer {self.installer} is none of the tools", hint=f"correct {FILE}")
         for name, table in self.stand_ins.items():
             for recipe in table:
                 if recipe != "default" and f"packages/{recipe}" not in recipes:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Config
 from ..errors import StoreError
+from ..marker import STORE, mark
 from .aside import written_aside
 from .lock import Locks
 from .tree import disk_trouble
@@ -160,6 +161,7 @@ def next_serial(config: Config, public: str, before: int) -> Iterator[int]:
 def _seen(config: Config, stop: Flag) -> Iterator[dict[str, int]]:
     """The highest serial number of each key, written back if it was changed."""
     path = config.store / "substitutes.seen"
+    mark(config.store, STORE)
     with Locks(config.store / "locks", stop).hold("substitutes"), disk_trouble():
         seen = _numbers(path)
         changed = dict(seen)

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,7 +37,7 @@ DEEPEST, LONGEST = 200, 3000
 _DEPTH = 50
 
 #: How often a directory is looked at again in which somebody else makes new names.
-_ROUNDS = 5
+_ROUNDS = 100
 
 
 def listing(tree: Path, *, settle: bool = False) -> dict[str, dict]:
@@ -121,6 +122,9 @@ def remove_tree(path: Path) -> None:
                 rounds += not moved
                 if error.errno != errno.ENOTEMPTY or rounds == _ROUNDS:
                     raise
+                if not moved:
+                    # Somebody else who removes the same tree may be moving names to the top.
+                    time.sleep(0.05)
 
 
 def digest(meta: dict) -> str:
@@ -154,7 +158,7 @@ def disk_trouble() -> Iterator[None]:
 
 def is_full(folder: Path) -> bool:
     """Whether so little room is left on a folder's disk that this may be why a build has failed."""
-    return shutil.disk_usage(folder).free < reserve_bytes(folder)
+    return shutil.disk_usage(folder).free < 64 << 20
 
 
 def reserve_bytes(folder: Path) -> int:
