@@ -92,9 +92,10 @@ class Run:
             time.sleep(0.02)
         return self.sleep(seconds)
 
-    def hit(self, rng: Random, without: Collection[int]) -> str:
-        """Kill one of `TARGETS`, of those that are there now; what was killed, empty if the run has ended."""
-        there = self._targets(descendants(without=without))
+    def hit(self, rng: Random, without: Collection[int], targets: Collection[str] = tuple(TARGETS)) -> str:
+        """Kill one of these targets, of those that are there now; what was killed, empty if the run has ended."""
+        found = self._targets(descendants(without=without))
+        there = {name: processes for name, processes in found.items() if name in targets}
         if not self.running or not there:
             return ""
         (target,) = rng.choices(list(there), weights=[TARGETS[name] for name in there])

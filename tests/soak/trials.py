@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from .disk import MIB, Disk, MortalDisk
 from .figures import Trial
 from .machine import Groups
 from .processes import await_end, kill_all
-from .runs import Run
+from .runs import TARGETS, Run
 from .world import World
 
 #: Seconds that all a run has started, and what removes files in the background, get to end after the run.
@@ -50,6 +50,8 @@ class Soak:
         PIDs of those who only keep the machine busy.
     most : int
         How many builds a run has to do at most, as a rule.
+    targets : collection of str
+        What a kill may hit.
     """
 
     base: Path
@@ -58,6 +60,7 @@ class Soak:
     groups: Groups
     busy: list[int]
     most: int = 4
+    targets: Collection[str] = tuple(TARGETS)
     reference: dict[str, str] = field(default_factory=dict)
     known_leftovers: set[str] = field(default_factory=set)
     _disks: dict[str, tuple[Disk, World]] = field(default_factory=dict)
@@ -88,7 +91,7 @@ class Soak:
             with self._trial("kill", self.world) as trial:
                 run = self._start(self.world, book=self.rng.random() < 0.4)
                 self._await_instant(run, expected)
-                trial.detail = run.hit(self.rng, self.busy)
+                trial.detail = run.hit(self.rng, self.busy, self.targets)
                 ended = run.wait()
                 trial.unclear = run.unclear
                 if "still running" in ended:
