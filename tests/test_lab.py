@@ -103,7 +103,7 @@ CELLS = {
 
 
 #: The host's static busybox, which a step sees, under all its names.
-_BOX = """mkdir "$pkgdir/bin"; cp "$(command -v busybox)" "$pkgdir/bin"
+_BOX = """mkdir -p "$pkgdir/bin"; cp "$(command -v busybox)" "$pkgdir/bin"
     for name in $(busybox --list); do [ $name = busybox ] || ln -s busybox "$pkgdir/bin/$name"; done"""
 
 
