@@ -23,6 +23,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from types import TracebackType
 
+from ..storage.lock import lock
 from ..storage.tree import disk_trouble
 
 #: Seconds between two looks at the fifos, while tokens wait for somebody to take them; make's own jobs take longer.
@@ -229,9 +230,7 @@ def _lock(folder: Path, *, wait: bool) -> int:
         file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return -1
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        os.close(file)
-        return -1
-    return file
+    if lock(file, wait=wait):
+        return file
+    os.close(file)
+    return -1

@@ -32,6 +32,9 @@ _PATIENCE_S = 900.0
 #: Kind, permissions, target of a link, and sha256.
 _About = tuple[str, int, str, str]
 
+#: Kind, permissions in octal, owner, target of a link, and sha256.
+_File = tuple[str, str, str, str, str]
+
 #: What find calls the types of an archive's members.
 _KINDS = {FILE: "f", SYMLINK: "l", DIRECTORY: "d"}
 
@@ -105,7 +108,7 @@ def is_intact(config: Config, layer: Path) -> bool:
     """Read every file of a layer again: is it what it was when it was made?"""
     with _lock(config, layer):
         record = _record(layer)
-        return record is not None and record["contents"] == _contents(config, layer)
+        return record is not None and record["contents"] == _contents(_files(config, layer))
 
 
 def remove_layers(config: Config, keep: Iterable[Path] = ()) -> None:
@@ -137,12 +140,12 @@ def _install(config: Config, package_file: Path, installer: Sequence[Path], laye
     settings = layer.with_name(f"{layer.name}.conf")
     settings.write_text(_CONFIGURATION)
     try:
-        _fill(config, package_file, installer, settings, expected, layer)
+        files = _fill(config, package_file, installer, settings, expected, layer)
     finally:
         settings.unlink()
     sync_folder(layer.parent)
     aside = record_file(layer).with_suffix(".new")
-    aside.write_text(json.dumps({"state": _state(config, layer), "contents": _contents(config, layer)}))
+    aside.write_text(json.dumps({"state": _state(config, layer), "contents": _contents(files)}))
     aside.replace(record_file(layer))
 
 
@@ -153,7 +156,7 @@ def _fill(
     settings: Path,
     expected: Mapping[str, _About],
     layer: Path,
-) -> None:
+) -> dict[str, _File]:
     """Let pacman install the package in a sandbox, and give what it has made its name if it is as expected."""
     binds = [Bind(package_file.resolve(), f"/package/{package_file.name}"), Bind(settings, "/pacman.conf")]
     with Sandbox(config, installer, binds=binds, folders=(f"/layer/{_DATABASE}", "/aside")) as sandbox:
@@ -168,17 +171,19 @@ def _fill(
             raise ContainerError(f"pacman failed for {package_file.name}: {said}", hint=hint)
         check_folder(sandbox.upper, "layer")
         made = sandbox.upper / "layer"
-        _compare(config, package_file, expected, made)
+        files = _files(config, made)
+        _compare(package_file, expected, files)
         # A name is given to what the disk has: after a power failure there is all of a layer, or nothing.
         script = 'sync -f "$1" && mv -T "$1" "$2"'
         as_mapped_root(config, ["sh", "-c", script, "sh", made, layer], own=True)
+    return files
 
 
-def _compare(config: Config, package_file: Path, expected: Mapping[str, _About], made: Path) -> None:
-    """Raise an error unless a directory holds what the package's reader finds in it, and pacman's notes about it."""
+def _compare(package_file: Path, expected: Mapping[str, _About], files: Mapping[str, _File]) -> None:
+    """Raise an error unless these files are what the package's reader finds in it, and pacman's notes about it."""
     found = {
         name: (kind, 0 if kind == "l" else int(mode, 8), target, sha256) if owner == "0:0" else (owner,)
-        for name, (kind, mode, owner, target, sha256) in _files(config, made).items()
+        for name, (kind, mode, owner, target, sha256) in files.items()
         if name in expected or not _is_note(name)
     }
     different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
@@ -242,10 +247,10 @@ def _remove(config: Config, layer: Path) -> None:
         as_mapped_root(config, ["rm", "-rf", layer], own=True)
 
 
-def _contents(config: Config, layer: Path) -> str:
+def _contents(files: Mapping[str, _File]) -> str:
     """A hash over all names and their attributes, and over what is in the files."""
-    files = sorted((name, *about) for name, about in _files(config, layer).items())
-    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    lines = sorted((name, *about) for name, about in files.items())
+    return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
 def _state(config: Config, layer: Path) -> str:
@@ -254,7 +259,7 @@ def _state(config: Config, layer: Path) -> str:
     return hashlib.sha256("\0".join(lines).encode()).hexdigest()
 
 
-def _files(config: Config, folder: Path) -> dict[str, tuple[str, str, str, str, str]]:
+def _files(config: Config, folder: Path) -> dict[str, _File]:
     """Kind, permissions, owner, target of a link and sha256 of each file below a directory, by name."""
     words = _find(config, folder, r"%P\0%y\0%m\0%U:%G\0%l\0").split("\0")[:-1]
     script = 'cd "$1" && find . -type f -print0 | xargs -0r sha256sum -bz'

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..config import EPOCH, TARGET, Config, clean_environment
 from ..containers.sandbox import BUILDER, Bind, Overlay, Sandbox
 from ..errors import BuildError, ContainerError, StoreError
-from ..fetching.source import verified_path
+from ..fetching.source import source_path, verified_path
 from ..machine.prefixes import python_prefixes
 from ..recipes.recipe import Recipe
 from ..storage.store import Entry, Store
@@ -177,11 +177,12 @@ def _environment(
 
 
 def _plain_files(config: Config, recipe: Recipe) -> Iterator[Path]:
-    """What a step finds in ``$srcdir`` as it is: the recipe's own files, and sources that are not archives."""
+    """What a step finds in ``$srcdir`` as it is: the recipe's own files, and sources that are no archives."""
     yield from (file for file in recipe.files if file != recipe.path)
     for source in recipe.sources:
         if not _ARCHIVE.search(source.name):
-            yield verified_path(config, source)
+            # It was verified when the sandbox was laid out.
+            yield source_path(config, source)
 
 
 def _check_union(recipe: Recipe, dependencies: Mapping[str, Entry]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
 import shutil
@@ -12,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..config import Config, clean_environment
+from ..storage.lock import lock
 from ..storage.tree import disk_trouble
 from .idmap import make_private, mapped_root_command
 from .limits import forget
@@ -119,9 +119,7 @@ def _remove_dead(config: Config, above: Path) -> None:
 def _lock(path: Path, *, wait: bool) -> int:
     """Open and lock a file; -1 if somebody else has it."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        os.close(file)
-        return -1
-    return file
+    if lock(file, wait=wait):
+        return file
+    os.close(file)
+    return -1

@@ -48,7 +48,7 @@ class Locks:
         file = self._open(name)
         try:
             # Asked for again and again, because a thread that sleeps in the system call cannot be stopped.
-            while not _lock(file):
+            while not lock(file):
                 if self._stop.wait(0.1):
                     raise BuildError(f"stopped while somebody else was busy with {name}")
             held.add(name)
@@ -62,7 +62,7 @@ class Locks:
         """Take the lock if it is free; says whether it was."""
         file = self._open(name)
         try:
-            yield _lock(file)
+            yield lock(file)
         finally:
             os.close(file)
 
@@ -72,9 +72,10 @@ class Locks:
             return os.open(self._folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
-def _lock(file: int) -> bool:
+def lock(file: int, *, wait: bool = False) -> bool:
+    """Lock an open file or directory, waiting for it if that is asked for; says whether it is ours now."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     return True
