@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mere_helpers.building.repository import Repository, publish, tamper
+from mere_helpers.building.repository import Repository, install, publish, tamper
 from mere_helpers.building.schedule import found
 from mere_helpers.config import Config, load_config
 from mere_helpers.containers.sandbox import Bind, Sandbox
-from mere_helpers.errors import RepositoryError
+from mere_helpers.errors import ContainerError, RepositoryError
 from mere_helpers.reading.wanted import ids_of, installed
 from mere_helpers.recipes.plan import Plan
 
@@ -40,6 +42,19 @@ def test_the_key_is_private_while_it_signs(room: Config, busybox: Path) -> None:
     (scripts / "publish.sh").write_text("mkdir /repository && stat -c %a /key > /repository/mode\n")
     repository = publish(room, [], [busybox], {})
     assert (repository.folder / "mode").read_text() == "700\n"
+
+
+def test_a_link_in_place_of_the_installed_system_is_never_stored(room: Config, busybox: Path) -> None:
+    """A system whose root is a link would have had a directory of the host for the root of a sandbox."""
+    scripts = room.checkout / "link/recipes/repository"
+    shutil.copytree(room.recipes, scripts.parent, ignore=shutil.ignore_patterns("repository"))
+    scripts.mkdir()
+    (scripts / "install.sh").write_text("rmdir /system && ln -s / /system\n")
+    (room.store / "repository").mkdir()
+    repository = Repository(room.store / "repository", "F", {})
+    with pytest.raises(ContainerError, match="system"):
+        install(replace(room, checkout=room.checkout / "link"), repository, [], [busybox])
+    assert not list((room.store / "systems").iterdir())
 
 
 def test_every_package_has_a_signature_and_so_has_the_database(world: World) -> None:

@@ -25,6 +25,8 @@ from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.config import Config
 from mere_helpers.containers.idmap import IdRange, as_mapped_root, id_range
 from mere_helpers.containers.memory import own_groups, process_bytes
+from mere_helpers.containers.orphans import Orphans
+from mere_helpers.containers.running import follow
 from mere_helpers.containers.sandbox import BUILDER, Bind, Overlay, Result, Sandbox
 from mere_helpers.errors import ContainerError
 
@@ -180,6 +182,23 @@ def test_log_gets_everything(room: Config, busybox: Path, tmp_path: Path) -> Non
     result = sh(room, busybox, "seq 1 20000; echo error >&2", log=log)
     assert log.read_text().splitlines() == [*map(str, range(1, 20001)), "error"]
     assert result.tail.endswith("20000\nerror\n") and len(result.tail) <= 16384
+
+
+def test_lxc_that_waits_in_vain_for_its_first_process_is_ended(tmp_path: Path) -> None:
+    """LXC holds both ends of a line on which it waits while it starts; this one never looks whether its child lives."""
+    script = "import os, time; os.fork() or os._exit(0); time.sleep(600)"
+    orphans = Orphans(notice_s=0.3)
+    with open(tmp_path / "log", "wb", buffering=0) as log:
+        ended = follow([sys.executable, "-c", script], log, cwd=tmp_path, environment={}, watch=orphans.watch)
+    assert (ended.code, orphans.died) == (128 + signal.SIGKILL, True)
+
+
+def test_lxc_that_reads_how_its_first_process_ended_is_left_alone(tmp_path: Path) -> None:
+    script = "import os, time; os.fork() or os._exit(0); os.wait(); time.sleep(2)"
+    orphans = Orphans(notice_s=0.3)
+    with open(tmp_path / "log", "wb", buffering=0) as log:
+        ended = follow([sys.executable, "-c", script], log, cwd=tmp_path, environment={}, watch=orphans.watch)
+    assert (ended.code, orphans.died) == (0, False)
 
 
 def test_cost_counts_orphans(room: Config, busybox: Path) -> None:

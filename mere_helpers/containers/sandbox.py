@@ -33,6 +33,8 @@ BUILDER = 1000
 #: With these, the mount options of the root fit into one page, which is all the kernel takes.
 _MOST_LAYERS, _LONGEST_PATH = 400, 500
 
+_KILLED = "start again; if nobody has killed it, see whether memory ran out: dmesg | grep -i oom"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -180,6 +182,7 @@ class Sandbox:
         self._ran = True
         complaints = self.folder / "lxc.log"
         complaints.unlink(missing_ok=True)
+        orphans = Orphans()
         with open(log or self.folder / "log", "ab", buffering=0) as writer, Limits(self.folder.name) as limits:
             lines = [*self._settings(cwd), *limits.settings]
             (self.folder / "conf").write_text("".join(f"{line}\n" for line in lines))
@@ -193,9 +196,11 @@ class Sandbox:
                 timeout=timeout,
                 stop=self._stop,
                 pulse=limits.sample,
-                watch=Orphans().watch,
+                watch=orphans.watch,
                 disk=self.config.store,
             )
+        if orphans.died:
+            raise ContainerError("the first process of a container was killed while it started", hint=_KILLED)
         if ended.code and not ended.reason and complaints.exists():
             _raise_complaints(complaints.read_text(errors="replace"))
         return Result(

@@ -220,6 +220,9 @@ class DebianMirror:
             f'Dir::Etc::sourcelist "{self.state}/mere.sources";\n'
             'Dir::Etc::sourceparts "/nonexistent";\n'
             'APT::Sandbox::User "";\n'
+            # Whatever this machine allows for itself: chapter 13 believes an index only by its signature.
+            'Acquire::AllowInsecureRepositories "false";\n'
+            'Acquire::AllowDowngradeToInsecureRepositories "false";\n'
             'Acquire::Languages "none";\n'
             'Acquire::Retries "2";\n'
             'Acquire::http::Timeout "30";\n'
