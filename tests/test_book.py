@@ -68,6 +68,14 @@ def test_lines_of_progress_come_by_the_pipe(small: Config) -> None:
     assert said == ["chapter 01-one", "half way"]
 
 
+def test_a_kernel_dies_with_its_runner(small: Config) -> None:
+    """It asks the kernel of Linux for the signal that it gets when its parent ends."""
+    path = _chapter(small, "import ctypes\nn = ctypes.c_int()\nctypes.CDLL(None).prctl(2, ctypes.byref(n))\nn.value")
+    book.run_book(small, say=lambda line: None)
+    (output,) = nbformat.read(path, as_version=4).cells[1].outputs
+    assert output.data["text/plain"] == "9"
+
+
 def test_a_run_leaves_another_on_the_same_store_alone(small: Config) -> None:
     _chapter(small, "import os\nprint('half way', file=open(os.environ['MERE_PROGRESS'], 'w'))")
     said: list[str] = []

@@ -59,6 +59,16 @@ def test_own_namespaces(room: Config, busybox: Path) -> None:
         assert inside.startswith(kind) and inside != os.readlink(f"/proc/self/ns/{kind}")
 
 
+def test_a_program_of_the_mapped_root_that_is_killed_has_failed(room: Config) -> None:
+    """lxc-usernsexec says 0 then; half of a root would have been taken for a whole one."""
+    for victim in ("$$", "$PPID"):
+        with pytest.raises(ContainerError, match=r"(?si)sh failed as the root of containers: .*killed"):
+            as_mapped_root(room, ["sh", "-c", f"kill -9 {victim}; sleep 1"])
+    with pytest.raises(ContainerError, match="no such thing"):
+        as_mapped_root(room, ["sh", "-c", "echo no such thing >&2; exit 3"])
+    assert as_mapped_root(room, ["sh", "-c", "echo well; echo said >&2"]) == "well\n"
+
+
 def test_root_inside_is_nobody_outside(room: Config, busybox: Path) -> None:
     ids = id_range(room)
     with Sandbox(room, [busybox]) as container:

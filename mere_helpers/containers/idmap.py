@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,9 +74,12 @@ def as_mapped_root(
     ContainerError
         The program failed; the message ends with what it said last.
     """
+    # lxc-usernsexec ends with 0 when a signal has killed its program, so the program's status comes as the last line.
+    end = secrets.token_hex(8)
+    script = '"$@"; status=$?; echo "$0 $status" >&2; exit $status'
     try:
         done = subprocess.run(
-            mapped_root_command(config, command, own=own),
+            mapped_root_command(config, ["sh", "-c", script, end, *command], own=own),
             input=stdin,
             capture_output=True,
             cwd=cwd or "/",
@@ -83,9 +87,12 @@ def as_mapped_root(
         )
     except FileNotFoundError as error:
         raise ContainerError(f"{error.filename} is missing", hint=CHECK) from error
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip()[-2000:]
-        raise ContainerError(f"{command[0]} failed as the root of containers: {said or done.returncode}", hint=CHECK)
+    said, ended, status = done.stderr.decode(errors="replace").rpartition(f"{end} ")
+    if not ended:
+        said, status = f"{status}\nit was killed", "a signal"
+    if done.returncode != 0 or status.strip() != "0":
+        said = (said or done.stdout.decode(errors="replace")).strip()[-2000:]
+        raise ContainerError(f"{command[0]} failed as the root of containers: {said or status.strip()}", hint=CHECK)
     return done.stdout.decode(errors="replace")
 
 

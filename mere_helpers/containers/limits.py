@@ -170,11 +170,13 @@ def _make(group: Path) -> None:
 
 def _lost_a_process(group: Path) -> bool:
     """Whether the kernel has ended a process of the group because there was no memory left."""
-    for file in (group / "memory.events", *group.rglob("memory.oom_control")):
-        with suppress(OSError):
-            words = file.read_text().split()
-            if "oom_kill" in words and words[words.index("oom_kill") + 1] != "0":
-                return True
+    # A group below may vanish while we look: LXC removes its own when a command has ended.
+    with suppress(OSError):
+        for file in (group / "memory.events", *group.rglob("memory.oom_control")):
+            with suppress(OSError):
+                words = file.read_text().split()
+                if "oom_kill" in words and words[words.index("oom_kill") + 1] != "0":
+                    return True
     return False
 
 

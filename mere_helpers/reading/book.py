@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -239,7 +241,13 @@ def _execute(config: Config, path: Path, output: Path, channel: Path) -> Any:
     from papermill import execute_notebook
     from papermill.exceptions import PapermillExecutionError
 
+    # A kernel that outlives us would go on building, and be in the way of the next run.
+    kernel = output.parent / "jupyter/kernels/mere/kernel.json"
+    kernel.parent.mkdir(parents=True, exist_ok=True)
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel.write_text(json.dumps({"argv": command, "display_name": "Python 3", "language": "python"}))
     settings = {
+        "JUPYTER_PATH": str(output.parent / "jupyter"),
         # The kernel starts in the chapter's folder and has to find the library from there.
         "PYTHONPATH": os.pathsep.join(filter(None, (str(config.checkout), os.environ.get("PYTHONPATH", "")))),
         "MERE_PROGRESS": str(channel),
@@ -251,7 +259,7 @@ def _execute(config: Config, path: Path, output: Path, channel: Path) -> Any:
     with _environment(settings):
         try:
             return execute_notebook(
-                str(path), str(output), cwd=str(path.parent), kernel_name="python3", progress_bar=False
+                str(path), str(output), cwd=str(path.parent), kernel_name="mere", progress_bar=False
             )
         except PapermillExecutionError as error:
             log = config.logs / f"book-{path.stem}.ipynb"
