@@ -132,8 +132,10 @@ def test_who_uses_most_memory_is_ended_with_the_reason_and_a_small_build_goes_on
     limit = {"memory": 300 * MIB}
     ends = builds(hog=(hog, limit), small=(_SMALL, limit))
     code, reason, _, peak = ends["hog"]
-    assert code != 0 and peak > 200 * MIB
+    assert code != 0
     assert re.fullmatch(f"{_TOLD}|{_KERNEL}", reason)
+    # The kernel may have been quicker than our next look.
+    assert peak > 200 * MIB or reason == _KERNEL
     assert ends["small"][:3] == [0, "", "fine\n"]
 
 

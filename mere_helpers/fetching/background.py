@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
 from threading import Thread
 from typing import TypeVar
+
+from .patience import TICK
 
 #: Seconds that the threads have to end in after a stop: enough to end the programs that they have started.
 _GRACE = 1.0
@@ -56,9 +59,14 @@ def each(
     threads = [Thread(target=run, daemon=True) for _ in range(min(workers, len(items)))]
     for thread in threads:
         thread.start()
+    left = len(items)
     try:
-        for _ in items:
-            yield done.get()
+        while left:
+            # With a time-out, because Ctrl-C in the moment before a wait is noticed only after it.
+            with suppress(Empty):
+                result = done.get(timeout=TICK)
+                left -= 1
+                yield result
     finally:
         stop.set()
         end = time.monotonic() + _GRACE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from ..building.builders import BUILDERS, Build, Builder, package_file
@@ -137,7 +137,11 @@ def _watched(build: Build, builder: Builder) -> Entry:
         watch(Event("started", build.id, 0.0, 0, 1, 0.0))
         try:
             # In a thread: an interrupt that came in the middle of it could not be cleaned up after.
-            entry = thread.submit(builder, build).result()
+            future = thread.submit(builder, build)
+            # Ctrl-C in the moment before a wait is noticed only after it.
+            while not wait([future], timeout=1.0).done:
+                pass
+            entry = future.result()
         except KeyboardInterrupt:
             # The build notices the event and tears down what it started.
             build.jobserver.stop.set()
