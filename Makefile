@@ -9,11 +9,11 @@ bootstrap: setup
 
 # Host packages, the user's range of ids, .venv, the path to the store. Does nothing when nothing is missing.
 setup:
-	@bash mere_helpers/machine/setup.sh
+	@bash mere_helpers/host/setup.sh
 
 # The same, and what only the tests need.
 setup-tests:
-	@bash mere_helpers/machine/setup.sh tests
+	@bash mere_helpers/host/setup.sh tests
 
 test: setup-tests
 	$(PYTHON) -m pytest

@@ -19,46 +19,30 @@ TARGET = "x86_64-mere-linux-musl"
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one run.
+    """The settings of one run."""
 
-    Attributes
-    ----------
-    checkout : Path
-        The folder that holds ``recipes/``.
-    store : Path
-        Finished builds, logs and work folders; safe to delete, costly to refill.
-    sources : Path
-        The cache of verified source files.
-    mirrors : tuple of str
-        Folders or URLs that are asked for source files first.
-    offline : bool
-        Never touch the network.
-    jobs : int
-        Compilers that may run at once, over all builds together.
-    budget_s : float or None
-        Seconds after which no new build is started; ``None`` is no limit.
-    substitutes : str or None
-        A folder or URL with finished builds of someone else, taken in place of building.
-    substitutes_key : str
-        The public key that must have signed them, in base64.
-    compilers : tuple of str, or None
-        The C and the C++ compiler of the host that start it all, by name, and what the first says of its version, which
-        only tells builds apart; ``None`` is gcc and g++.
-    id_shift : int
-        How many of the user's ids for containers are left out at the beginning of the range.
-    """
-
+    #: The directory that holds ``recipes/``.
     checkout: Path
+    #: Finished builds, logs and work directories; safe to delete, costly to refill.
     store: Path
+    #: The cache of verified source files.
     sources: Path
-    # Not shown: an address may hold a password.
+    #: Directories or URLs that are asked for source files first. Not shown: an address may hold a password.
     mirrors: tuple[str, ...] = field(default=(), repr=False)
+    #: Never touch the network.
     offline: bool = False
+    #: Compilers that may run at once, over all builds together.
     jobs: int = 1
+    #: Seconds after which no new build is started; ``None`` is no limit.
     budget_s: float | None = None
+    #: A directory or URL with finished builds of someone else, taken in place of building.
     substitutes: str | None = field(default=None, repr=False)
+    #: The public key that must have signed them, in base64.
     substitutes_key: str = ""
+    #: The C and the C++ compiler of the host that start it all, by name, and what the first says of its version, which
+    #: only tells builds apart; ``None`` is gcc and g++.
     compilers: tuple[str, str, str] | None = None
+    #: How many of the user's ids for containers are left out at the beginning of the range.
     id_shift: int = 0
 
     @property
@@ -84,8 +68,8 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
     ----------
     environment : mapping, optional
         Used instead of ``os.environ``. It may hold ``MERE_CHECKOUT``, ``MERE_STORE`` (default: ``mere`` in the user's
-        cache folder), ``MERE_SOURCES``, ``MERE_MIRRORS`` (separated by spaces), ``MERE_OFFLINE`` (0 or 1),
-        ``MERE_JOBS``, ``MERE_BUDGET`` (seconds), ``MERE_SUBSTITUTES`` and ``MERE_SUBSTITUTES_KEY``. A folder that is
+        cache directory), ``MERE_SOURCES``, ``MERE_MIRRORS`` (separated by spaces), ``MERE_OFFLINE`` (0 or 1),
+        ``MERE_JOBS``, ``MERE_BUDGET`` (seconds), ``MERE_SUBSTITUTES`` and ``MERE_SUBSTITUTES_KEY``. A directory that is
         not absolute is one of the checkout: kernels run elsewhere than the command that starts them.
 
     Raises
@@ -123,20 +107,9 @@ def load_config(environment: Mapping[str, str] | None = None) -> Config:
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """The environment a build starts from: nothing of the caller's, so that nothing of it can leak into a result.
-
-    Parameters
-    ----------
-    **extra : str
-        Further variables; they win over the fixed ones.
-    """
-    fixed = {
-        "LC_ALL": "C",
-        "TZ": "UTC",
-        "SOURCE_DATE_EPOCH": str(EPOCH),
-        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-    }
-    return fixed | extra
+    """The environment a build starts from: nothing of the caller's, which could leak into a result; `extra` wins."""
+    path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+    return {"LC_ALL": "C", "TZ": "UTC", "SOURCE_DATE_EPOCH": str(EPOCH), "PATH": path} | extra
 
 
 def _folder(base: Path, path: str | Path) -> Path:
@@ -144,7 +117,6 @@ def _folder(base: Path, path: str | Path) -> Path:
 
 
 def _place(base: Path, place: str) -> str:
-    """A folder or an address."""
     return place if "://" in place else str(_folder(base, place))
 
 

@@ -3,49 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from .printable import printable
+from .text import printable
 
 
 class MereError(Exception):
     """Something mere cannot go on with.
 
-    Parameters
-    ----------
-    message : str
-        What went wrong; the first line names the thing, more lines may list details.
-    hint : str, optional
-        What to do about it, as a command where there is one.
-    log : Path or str, optional
-        Where the whole story is.
+    The first line of the message names what went wrong, more lines may list details; the hint says what to do about it,
+    as a command where there is one; the log has the whole story.
     """
 
     def __init__(self, message: str, *, hint: str = "", log: Path | str | None = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.log = log
+        self.message, self.hint, self.log = message, hint, log
 
     def __str__(self) -> str:
-        lines = [self.message]
-        if self.hint:
-            lines.append(f"hint: {self.hint}")
-        if self.log is not None:
-            lines.append(f"log:  {self.log}")
-        return printable("\n".join(lines))
+        hint = f"\nhint: {self.hint}" if self.hint else ""
+        log = "" if self.log is None else f"\nlog:  {self.log}"
+        return printable(f"{self.message}{hint}{log}")
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks for this: below the lines of our own code, the one that says what to do would be out of sight.
         return f"{type(self).__name__}: {self}".splitlines()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions travel between processes by pickle, which would lose the keyword arguments.
-        return _rebuild, (type(self), self.message, self.hint, self.log)
-
-
-def _rebuild(kind: type[MereError], message: str, hint: str, log: Path | str | None) -> MereError:
-    return kind(message, hint=hint, log=log)
 
 
 class HostError(MereError):
@@ -81,6 +61,18 @@ class DifferenceError(BuildError):
 
     It is a BuildError so that whoever asks only whether something could be built need not know of it.
     """
+
+
+class PackageError(MereError):
+    """A file is not a package, or one that cannot be trusted."""
+
+
+class StoppedError(MereError):
+    """Something was stopped before its end, because the run was."""
+
+
+class CommandError(MereError):
+    """A command that a cell runs has failed, or took too long."""
 
 
 class RepositoryError(MereError):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import StoreError
+from .files import write_atomically
 
 NAME = "CACHEDIR.TAG"
 
@@ -40,12 +40,12 @@ _KEY = (
 CONTENTS = {
     "apt": r"apt\.conf|auxfiles|cache|lists|lock|mere\.sources|packages|update\.log|updated-.+|(src)?pkgcache\.bin.*",
     "book.jsonl": "",
-    "containers": r"lock|(gone-)?mere-\d+-\d+",
+    "containers": r"lock|(gone-)?mere-\d+-\w+",
     "entries": HASH,
     "failed": _BUILD,
     "key": _KEY,
     "latest": rf"\.?{_BUILD}",
-    "layers": rf"{_HALF}(\..+)?",
+    "layers": rf"\.?{_HALF}(\..+)?",
     "locks": f"{HASH}|{_BUILD}|layer-{_HALF}|jobs|key|repository",
     "logs": rf"({_BUILD}|fetch|repository-.+)\.log|book-.+\.ipynb",
     "repositories": _HALF,
@@ -59,17 +59,7 @@ CONTENTS = {
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of directory that gets a marker.
-
-    Attributes
-    ----------
-    line : str
-        The second line of its marker.
-    noun : str
-        What it is called in messages.
-    variable : str
-        The environment variable that names another one.
-    """
+    """A kind of directory: the second line of its marker, its name in messages, and the variable to set another one."""
 
     line: str
     noun: str
@@ -81,45 +71,26 @@ SOURCES = Kind("# Mere Linux from source: a cache of source files", "a cache of 
 
 
 def mark(folder: Path, kind: Kind) -> None:
-    """Make a directory that is ours, with its marker; one that is ours already is left as it is.
+    """Make a directory that is ours, with its marker, also one that is empty or that an earlier edition has made.
 
-    One that an earlier edition has made, or that is empty, gets the marker.
-
-    Raises
-    ------
-    StoreError
-        It holds other things.
-    OSError
-        It cannot be made.
+    StoreError: it holds other things. OSError: it cannot be made.
     """
-    if _is_marked(folder, kind):
-        return
-    check(folder, kind)
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f"{_ASIDE}{os.getpid()}.{threading.get_ident()}"
-    # What has been ours all along can be read even where nothing can be written.
-    with suppress(OSError):
-        with aside.open("w") as file:
-            file.write(f"{_SIGNATURE}\n{kind.line}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(folder / NAME)
+    if not _is_marked(folder, kind):
+        check(folder, kind)
+        folder.mkdir(parents=True, exist_ok=True)
+        # What has been ours all along can be read even where nothing can be written.
+        with suppress(OSError):
+            write_atomically(folder / NAME, f"{_SIGNATURE}\n{kind.line}\n")
 
 
 def check(folder: Path, kind: Kind) -> None:
-    """Refuse a directory that is not ours; nothing is written. One that is empty, or not there, may become ours.
-
-    Raises
-    ------
-    StoreError
-        It holds other things, which the message names.
-    """
+    """Raise StoreError for a directory with other things; nothing is written. One that is empty may become ours."""
     if _is_marked(folder, kind):
         return
     names = {name for name in _names(folder) if not name.startswith((_ASIDE, _TRIAL))}
-    earlier = _made_as_store if kind is STORE else _made_as_sources
+    earlier = _made_as_store(folder, names) if kind is STORE else not foreign(folder, CONTENTS["sources"])
     # Asked once more at the end: somebody else may have begun to fill it meanwhile.
-    if names and not earlier(folder, names) and not _is_marked(folder, kind):
+    if names and not earlier and not _is_marked(folder, kind):
         some = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         name = "mere" if kind is STORE else "mere-sources"
         raise StoreError(
@@ -154,12 +125,7 @@ def _made_as_store(folder: Path, names: set[str]) -> bool:
     )
 
 
-def _made_as_sources(folder: Path, names: set[str]) -> bool:
-    return not foreign(folder, CONTENTS["sources"])
-
-
 def _names(folder: Path) -> set[str]:
-    try:
+    with suppress(OSError):
         return set(os.listdir(folder))
-    except OSError:
-        return set()
+    return set()

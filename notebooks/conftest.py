@@ -13,8 +13,8 @@ import pytest
 
 from mere_helpers.config import load_config
 from mere_helpers.errors import MereError
-from mere_helpers.reading.book import missing
-from mere_helpers.recipes.plan import Plan
+from mere_helpers.press.book import missing
+from mere_helpers.session import Session
 
 _CHECKOUT = Path(__file__).parent.parent
 
@@ -24,11 +24,10 @@ _REASONS = pytest.StashKey[dict[Path, str]]()
 
 def _reasons(chapters: set[Path]) -> dict[Path, str]:
     """Why chapters cannot be checked, for those that cannot."""
-    config = load_config()
-    graph = Plan.from_recipes(config)
+    now = Session(load_config())
     reasons = {}
     for path in chapters:
-        if absent := missing(config, graph, path):
+        if absent := missing(now, path):
             more = f" and {len(absent) - 4} more" if absent[4:] else ""
             reasons[path] = f"not in the store: {', '.join(absent[:4])}{more}"
     return reasons

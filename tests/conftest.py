@@ -9,12 +9,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mere_helpers.config import Config, load_config
-from mere_helpers.containers.idmap import as_mapped_root
 from mere_helpers.errors import ContainerError
+from mere_helpers.sandbox.idmap import as_mapped_root
+
+from .apt import apt as apt
 
 # A script that starts us in the background lets us ignore Ctrl-C, and all that we start; many tests are about it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -184,3 +187,14 @@ package_gcc-libs() {
     (checkout / "recipes" / "makepkg.conf").write_text("CARCH=x86_64\n")
     store = tmp_path / "store"
     return Config(checkout=checkout, store=store, sources=store / "sources", jobs=2)
+
+
+@pytest.fixture
+def front_end(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A front end looks on; what is returned is the kernel, in which it has opened a subshell."""
+    manager = SimpleNamespace(list_subshell=lambda: ["subshell"])
+    kernel = SimpleNamespace(shell_channel_thread=SimpleNamespace(manager=manager))
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=kernel))
+    monkeypatch.setenv("JPY_SESSION_NAME", "test.ipynb")
+    monkeypatch.delenv("MERE_HEADLESS", raising=False)
+    return kernel

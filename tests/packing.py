@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from mere_helpers.storage.signed_index import INDEX, Index, Offer, write_index
+from mere_helpers.store.signed_index import INDEX, Index, Offer, write_index
 
 
 def pack(folder: Path, key: str, tar: bytes, **claims: object) -> Offer:

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.containers.idmap import as_mapped_root
 from mere_helpers.errors import ContainerError
 from mere_helpers.marker import STORE, mark
+from mere_helpers.sandbox.idmap import as_mapped_root
 
 CHECKOUT = Path(__file__).parent.parent
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.building.schedule import run
+from mere_helpers.building.scheduler import run
 from mere_helpers.config import Config
-from mere_helpers.fetching.source import source_path
-from mere_helpers.proving.digests import digests_of, update
-from mere_helpers.recipes.plan import Plan
-from mere_helpers.recipes.recipe import load_recipes
-from mere_helpers.storage.store import Entry, Store
+from mere_helpers.fetching.cache import source_path
+from mere_helpers.planning.plan import Plan
+from mere_helpers.planning.recipe import load_recipes
+from mere_helpers.store.store import Entry, Store
+from mere_helpers.verify.digests import digests_of, update
 
 from .rooms import write_package
 
@@ -90,11 +90,11 @@ class SmallRounds:
         self._recipe("base-layout", "same", _packed(busybox))
         for name in ACTIONS:
             self._recipe(name, name)
-        self.graph = Plan.from_recipes(config, rounds=3)
+        self.plan = Plan.from_recipes(config, rounds=3)
         store = Store(config)
         # The host's pacman serves as that of the tools.
         self.tools = store.add(
-            "temptools/adjust", self.graph.key("temptools/adjust", {}), {}, lambda room: _tools(room / "out", busybox)
+            "temptools/adjust", self.plan.key("temptools/adjust", {}), {}, lambda room: _tools(room / "out", busybox)
         )
         self.switch(on=False)
 
@@ -105,8 +105,8 @@ class SmallRounds:
 
     def entries(self, stage: str) -> dict[str, Entry]:
         """The builds of a round, by name; built if need be."""
-        ids = [id for id in self.graph.order() if id.startswith(f"{stage}/")]
-        found = run(self.config, ids, plan=self.graph)
+        ids = [id for id in self.plan.order() if id.startswith(f"{stage}/")]
+        found = run(self.config, ids, plan=self.plan)
         return {id.partition("/")[2]: found[id] for id in ids}
 
     def switch(self, *, on: bool) -> None:

@@ -1,4 +1,4 @@
-"""The reader of packages: a program of its own, whose end is never more than a BuildError."""
+"""The reader of packages: a program of its own, whose end is never more than a PackageError."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.errors import BuildError
-from mere_helpers.storage.archive import DIRECTORY, FILE, SYMLINK, Member, inventory, read_archive
+from mere_helpers.errors import PackageError
+from mere_helpers.store.archive import DIRECTORY, FILE, SYMLINK, Member, inventory, read_archive
 
 from .conftest import sha256
 from .rooms import CHECKOUT, write_package
@@ -40,12 +40,12 @@ def test_many_threads_read_at_once(tmp_path: Path) -> None:
 def test_a_host_without_zstd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write_package(tmp_path, "hello", FILES)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BuildError, match="this host has no zstd"):
+    with pytest.raises(PackageError, match="this host has no zstd"):
         inventory(file)
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="cannot read gone: No such file"):
+    with pytest.raises(PackageError, match="cannot read gone: No such file"):
         inventory(tmp_path / "gone")
 
 
@@ -62,11 +62,11 @@ def test_a_reader_that_is_killed_is_a_build_error(tmp_path: Path) -> None:
     file = write_package(tmp_path, "hello", {"lib/x": "hello" * 20_000_000})
     script = f"""
 from pathlib import Path
-from mere_helpers.errors import BuildError
-from mere_helpers.storage.archive import inventory
+from mere_helpers.errors import PackageError
+from mere_helpers.store.archive import inventory
 try:
     inventory(Path({str(file)!r}))
-except BuildError as error:
+except PackageError as error:
     print(error)
 """
     with subprocess.Popen([sys.executable, "-c", script], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
@@ -86,7 +86,7 @@ from pathlib import Path
 from mere_helpers.building.comparison import payload
 from mere_helpers.building.gate import problems
 from mere_helpers.building.package_file import build_info, package_contents, package_info
-from mere_helpers.errors import BuildError
+from mere_helpers.errors import PackageError
 from tests.attacks.archives import archives
 large = [data for what, data in archives() if any(word in what for word in ("GiB", "MiB", "100,001", "40 MB"))]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -96,7 +96,7 @@ for data in large:
     for read in (payload, lambda file: problems(file, []), package_info, build_info, package_contents):
         try:
             read(file)
-        except BuildError:
+        except PackageError:
             pass
 file.unlink()
 file.parent.rmdir()

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.building.builders import BUILDERS, Build
-from mere_helpers.building.schedule import BudgetError
+from mere_helpers.building.scheduler import BudgetError
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError, DifferenceError, MereError, StoreError
-from mere_helpers.reading.attempts import attempt
-from mere_helpers.recipes.plan import Plan
-from mere_helpers.storage.store import Entry
+from mere_helpers.planning.plan import Plan
+from mere_helpers.progress import Progress
+from mere_helpers.store.store import Entry
+from mere_helpers.verify.comparisons import attempt
 
 Builds = Callable[..., list[str]]
 
@@ -54,7 +55,7 @@ def test_all_that_does_not_need_a_failed_build_is_built(config: Config, builds: 
     plan = Plan.from_recipes(config)
     asked = builds(packages_zlib=_raise(BuildError("zlib failed")))
     ids = ["packages/zlib", "packages/gcc", "packages/hello", "packages/make"]
-    results = attempt(config, plan, ids)
+    results = attempt(config, plan, ids, Progress())
     assert list(results) == ids and isinstance(results["packages/make"], Entry)
     assert str(results["packages/zlib"]) == "zlib failed"
     # Whatever it is that failed below, it is no word about what is above.
@@ -69,7 +70,7 @@ def test_a_difference_is_that_of_one_build_and_all_others_are_compared(config: C
     errors = {"zlib": DifferenceError("zlib is another"), "musl": OSError(28, "No space left on device")}
     asked = builds(**{f"rebuild_{name}": _raise(error) for name, error in errors.items()})
     ids = [id for id in plan.order() if id.startswith("rebuild/")]
-    results = attempt(config, plan, ids)
+    results = attempt(config, plan, ids, Progress())
     for id in ids:
         name = id.partition("/")[2]
         assert results[id] is errors[name] if name in errors else isinstance(results[id], Entry)
@@ -86,7 +87,7 @@ def test_a_difference_from_what_was_damaged_in_the_store_is_none(config: Config,
         raise DifferenceError("zlib is another")
 
     builds(rebuild_zlib=damaged)
-    result = attempt(config, plan, ["rebuild/zlib"])["rebuild/zlib"]
+    result = attempt(config, plan, ["rebuild/zlib"], Progress())["rebuild/zlib"]
     assert isinstance(result, StoreError) and "the stored outputs of packages/zlib have changed" in str(result)
 
 
@@ -95,10 +96,10 @@ def test_when_the_time_is_up_all_that_is_missing_says_so(
 ) -> None:
     plan = Plan.from_recipes(config)
     asked = builds()
-    attempt(config, plan, ["packages/musl"])
+    attempt(config, plan, ["packages/musl"], Progress())
     del asked[:]
     monkeypatch.setenv("MERE_DEADLINE", "1")
-    results = attempt(config, plan, ["packages/musl", "packages/zlib"])
+    results = attempt(config, plan, ["packages/musl", "packages/zlib"], Progress())
     assert isinstance(results["packages/musl"], Entry) and isinstance(results["packages/zlib"], BudgetError)
     assert not isinstance(results["packages/zlib"], BuildError) and asked == []
 
@@ -106,4 +107,4 @@ def test_when_the_time_is_up_all_that_is_missing_says_so(
 def test_ctrl_c_ends_all_of_it(config: Config, builds: Builds) -> None:
     builds(packages_zlib=_raise(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        attempt(config, Plan.from_recipes(config), ["packages/zlib", "packages/make"])
+        attempt(config, Plan.from_recipes(config), ["packages/zlib", "packages/make"], Progress())

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.building.schedule import found
+from mere_helpers.building.scheduler import found
 from mere_helpers.config import load_config
-from mere_helpers.fetching.source import source_path
-from mere_helpers.recipes.plan import Plan
-from mere_helpers.recipes.recipe import load_recipe
+from mere_helpers.fetching.cache import source_path
+from mere_helpers.planning.plan import Plan
+from mere_helpers.planning.recipe import load_recipe
 
 CONFIG = load_config()
 

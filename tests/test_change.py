@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.building.schedule import found
 from mere_helpers.config import Config, load_config
-from mere_helpers.reading import places
-from mere_helpers.recipes.plan import Plan
-from mere_helpers.storage.store import Store
+from mere_helpers.press.recipe_index import read_chapters
+from mere_helpers.session import Session
+from mere_helpers.store.store import Store
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
@@ -40,9 +39,9 @@ _LEFT = shutil.ignore_patterns(".git", ".venv", "_build", ".*_cache", "__pycache
 @pytest.fixture
 def changed() -> Iterator[Config]:
     """A copy of the checkout with one byte changed, and what it adds to the store taken out again in the end."""
-    graph = Plan.from_recipes(CONFIG)
-    before = found(CONFIG, graph.order(), plan=graph)
-    if missing := [id for id in graph.order() if id not in before]:
+    order = Session(CONFIG).plan.order()
+    before = Session(CONFIG).present(order)
+    if missing := [id for id in order if id not in before]:
         pytest.skip(f"{len(missing)} packages are not built yet: make bootstrap")
     # Not in pytest's own folders: those are closed to the root of containers.
     base = Path(tempfile.mkdtemp(prefix="mere-test-", dir="/tmp"))
@@ -57,7 +56,7 @@ def changed() -> Iterator[Config]:
     config = replace(CONFIG, checkout=copy)
     yield config
     store = Store(CONFIG)
-    for id, entry in found(config, BUILDS, plan=Plan.from_recipes(config)).items():
+    for id, entry in Session(config).present(BUILDS).items():
         if entry.key != before[id].key:
             store.remove(entry)
     for id in BUILDS:
@@ -72,8 +71,7 @@ def _run(config: Config, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_one_byte_of_a_recipe_turns_its_chapters_red_and_no_others(changed: Config) -> None:
-    file = changed.recipes / BUILDS[0] / "PKGBUILD"
-    affected = [path.stem for path in places.affected(changed, Plan.from_recipes(changed), file)]
+    affected = [chapter.path.stem for chapter in read_chapters(Session(changed)) if chapter.needed & {*BUILDS}]
     assert SHOWN.keys() <= set(affected) and not set(OTHERS) & set(affected)
 
     built = _run(changed, "mere_helpers", "build", *BUILDS)

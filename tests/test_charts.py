@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
+from mere_helpers.building.recorded import Cost, RecordedRun
 from mere_helpers.config import Config
-from mere_helpers.drawing import charts
-from mere_helpers.drawing.figure import Figure
-from mere_helpers.drawing.recorded import Cost, RecordedRun
-from mere_helpers.recipes.plan import Plan
+from mere_helpers.planning.plan import Plan
+from mere_helpers.press import charts
+from mere_helpers.press.drawing import Figure
 
 from . import svg
 

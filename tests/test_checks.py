@@ -13,19 +13,22 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from mere_helpers.config import load_config
-from mere_helpers.reading import book
-from mere_helpers.reading.wanted import PUBLISHED, ids_of
-from mere_helpers.recipes.plan import Plan
+from mere_helpers.press import book
+from mere_helpers.session import PUBLISHED, Session
 
 CHECKOUT = load_config().checkout
 
 
-def _check(room: Path, *cells: nbformat.NotebookNode, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Check a chapter of these cells as `make test` does, with an empty store."""
+def _check(
+    room: Path, *cells: nbformat.NotebookNode, builds: tuple[str, ...] = (), **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Check a chapter of these cells, which uses these builds, as `make test` does, with an empty store."""
     folder = room / "notebooks"
     folder.mkdir()
     shutil.copy(CHECKOUT / "notebooks/conftest.py", folder)
-    nbformat.write(new_notebook(cells=list(cells)), folder / "01-one.ipynb")
+    nbformat.write(
+        new_notebook(cells=list(cells), metadata={"mere": {"builds": list(builds)}}), folder / "01-one.ipynb"
+    )
     environment = os.environ | {"MERE_STORE": str(room / "store"), "PYTHONPATH": str(CHECKOUT)} | settings
     command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", "--rootdir", room, folder]
     return subprocess.run(command, cwd=room, env=environment, capture_output=True, text=True)
@@ -37,14 +40,15 @@ def _said_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_chapter_whose_builds_are_missing_is_skipped_aloud(tmp_path: Path) -> None:
-    done = _check(tmp_path, new_code_cell('build("base-layout")', id="01-02"), new_code_cell("1"))
+    done = _check(tmp_path, new_code_cell("1", id="01-02"), new_code_cell("1"), builds=("packages/base-layout",))
     assert done.returncode == 0, done.stdout
     assert "0 cells checked, 2 cells NOT checked" in done.stdout
     assert "01-one: 2 cells not checked, not in the store: " in done.stdout
 
 
 def test_it_is_a_failure_when_all_is_built(tmp_path: Path) -> None:
-    done = _check(tmp_path, new_code_cell('build("base-layout")', id="01-02"), new_code_cell("1"), MERE_COMPLETE="1")
+    cells = new_code_cell("1", id="01-02"), new_code_cell("1")
+    done = _check(tmp_path, *cells, builds=("packages/base-layout",), MERE_COMPLETE="1")
     assert done.returncode == 1, done.stdout
     assert "0 cells checked, 2 cells NOT checked" in done.stdout
 
@@ -83,7 +87,6 @@ def test_the_ci_machine_wants_every_chapter_when_all_is_built(
 
 def test_all_that_the_chapters_use_is_built_by_default() -> None:
     """Else the CI machine would wait for what nobody builds."""
-    config = load_config()
-    graph = Plan.from_recipes(config)
-    used = {id for path in book.chapters(config) for id in graph.closure(book.needs(graph, path))}
-    assert used <= set(graph.closure(ids_of(graph, [PUBLISHED])))
+    now = Session(load_config())
+    used = {id for path in book.chapters(now.config) for id in now.plan.closure(book.uses(now, path))}
+    assert used <= set(now.plan.closure(now.resolve([PUBLISHED])))

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Event
 
 import pytest
 
-from mere_helpers.building.schedule import BudgetError
+from mere_helpers import cli
+from mere_helpers.building.scheduler import BudgetError
 from mere_helpers.config import load_config
 from mere_helpers.errors import BuildError, DifferenceError
+from mere_helpers.locks import Locks
 from mere_helpers.marker import SOURCES, STORE, mark
-from mere_helpers.reading import cli, proofs, vocabulary
-from mere_helpers.reading.wanted import ids_of
-from mere_helpers.recipes.plan import Plan
-from mere_helpers.report import Table
-from mere_helpers.storage.lock import Locks
+from mere_helpers.planning.plan import Plan
+from mere_helpers.press import words
+from mere_helpers.press.default import use
+from mere_helpers.session import Session
+from mere_helpers.store.store import Entry
 
 from .test_tree import nest
 
@@ -63,6 +66,21 @@ def test_a_log_that_is_not_there_yet(capsys: pytest.CaptureFixture[str]) -> None
     assert "build packages/musl" in capsys.readouterr().err
 
 
+class Failing(Session):
+    """A session whose plan cannot be had."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(load_config())
+        self.error = error
+
+    @property
+    def plan(self) -> Plan:
+        raise self.error
+
+    def with_rounds(self, rounds: int) -> Session:
+        return self
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [
@@ -72,12 +90,9 @@ def test_a_log_that_is_not_there_yet(capsys: pytest.CaptureFixture[str]) -> None
         (KeyboardInterrupt(), 130),
     ],
 )
-def test_statuses(error: BaseException, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*names: str) -> Table:
-        raise error
-
-    monkeypatch.setattr(vocabulary, "fetch", failing)
-    assert cli.main(["fetch"]) == status
+def test_statuses(error: BaseException, status: int) -> None:
+    use(Failing(error))
+    assert cli.main(["status"]) == status
 
 
 @pytest.mark.parametrize(
@@ -91,35 +106,48 @@ def test_statuses(error: BaseException, status: int, monkeypatch: pytest.MonkeyP
         (KeyboardInterrupt(), 130),
     ],
 )
-@pytest.mark.parametrize("words", [["digests"], ["rebuild", "FILE"], ["vary"], ["confirm"], ["chain", "cc", "c++"]])
+@pytest.mark.parametrize("command", [["digests"], ["rebuild", "FILE"], ["vary"], ["confirm"], ["chain", "cc", "c++"]])
 def test_commands_that_compare_have_the_status_of_a_difference_for_nothing_else(
-    words: list[str], error: BaseException, status: int, monkeypatch: pytest.MonkeyPatch
+    command: list[str], error: BaseException, status: int
 ) -> None:
-    def failing(*arguments: object, **options: object) -> Table:
-        raise error
-
-    monkeypatch.setattr(proofs, "elsewhere" if words == ["vary"] else words[0], failing)
-    assert cli.main(words) == status
+    use(Failing(error))
+    assert cli.main(command) == status
 
 
-@pytest.mark.parametrize(("names", "shown"), [([], ("rebuild",)), (["zlib", "cross"], ("zlib", "cross"))])
-def test_build_fetches_what_is_missing_and_shows_what_was_asked_for(
-    names: list[str], shown: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+class Noting(Session):
+    """A session that builds nothing, and notes what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(load_config())
+        self.asked: list[tuple[str, ...]] = []
+
+    def ensure_sources(self, ids: Iterable[str]) -> None:
+        self.asked.append(tuple(ids))
+
+    def ensure_built(self, ids: Iterable[str], *, use: bool = True) -> dict[str, Entry]:
+        self.asked.append(tuple(ids))
+        raise BudgetError("not today")
+
+    def present(self, ids: Iterable[str]) -> dict[str, Entry]:
+        return {"cross/make": Entry("cross/make", "k" * 64, self.config.store, {"outputs": {}})}
+
+
+@pytest.mark.parametrize(("names", "shown"), [([], ["rebuild"]), (["zlib", "cross"], ["zlib", "cross"])])
+def test_build_fetches_what_is_missing_and_builds_what_was_asked_for(
+    names: list[str], shown: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done: list[tuple[str, ...]] = []
-    monkeypatch.setattr(vocabulary, "check_host", lambda: done.append(("check",)))
-    monkeypatch.setattr(vocabulary, "fetch_missing", lambda config, graph, ids: done.append(tuple(ids)))
-    monkeypatch.setattr(vocabulary, "build", lambda *names: done.append(names))
-    assert cli.main(["build", *names]) == 0
-    assert done == [("check",), tuple(ids_of(Plan.from_recipes(load_config()), shown)), shown]
+    monkeypatch.setattr(words, "check_host", lambda: None)
+    use(noting := Noting())
+    assert cli.main(["build", *names]) == cli.OUT_OF_TIME
+    assert noting.asked == [tuple(noting.resolve(shown))] * 2
 
 
 def test_export_names_a_folder_that_is_found_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "found", lambda config, ids, plan: {"cross/make": None})
     monkeypatch.setattr(cli, "export", lambda config, entries, folder: "a key")
+    use(Noting())
     assert cli.main(["export", "packed"]) == 0
     assert f"\nMERE_SUBSTITUTES={tmp_path}/packed\nMERE_SUBSTITUTES_KEY=a key" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import pytest
 from mere_helpers.building.comparison import differences, payload, payload_digest
 from mere_helpers.building.package_file import package_info
 from mere_helpers.config import Config
-from mere_helpers.errors import BuildError
+from mere_helpers.errors import PackageError
 
 from .conftest import sha256
 from .rooms import CHECKOUT, write_package
@@ -117,7 +117,7 @@ def test_hashes_that_are_in_print_stay(tmp_path: Path) -> None:
 
 def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
     file = write_package(tmp_path, "hello", {"bin/hello": "hello", "bin/hello -> hi": ""})
-    with pytest.raises(BuildError, match="bin/hello is in the package twice"):
+    with pytest.raises(PackageError, match="bin/hello is in the package twice"):
         payload(file)
 
 
@@ -126,7 +126,7 @@ def test_a_package_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     files = {"first": "x" * ((128 << 10) - 3 * 512), "second": "".join(map(str, range(100_000)))}
     file = write_package(tmp_path, "hello", files)
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(BuildError, match="cannot unpack it to its end"):
+    with pytest.raises(PackageError, match="cannot unpack it to its end"):
         payload(file)
     assert package_info(file)["pkgname"] == ["hello"], "the front can be read all the same"
 
@@ -186,5 +186,5 @@ def test_what_diffoscope_says_in_its_sandbox_is_part_of_the_answer(
 def test_what_is_no_package_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "hello-1-1-x86_64.pkg.tar.zst"
     file.write_text("no archive")
-    with pytest.raises(BuildError, match="is not a package"):
+    with pytest.raises(PackageError, match="is not a package"):
         payload(file)

@@ -10,9 +10,9 @@ import pytest
 
 from mere_helpers.config import Config, load_config
 from mere_helpers.errors import DifferenceError, RecipeError
-from mere_helpers.proving.digests import Digests, changes, check, digests_of, recorded_digests, update
-from mere_helpers.recipes.recipe import load_recipes
-from mere_helpers.storage.store import Entry, Store
+from mere_helpers.planning.recipe import load_recipes
+from mere_helpers.store.store import Entry, Store
+from mere_helpers.verify.digests import Digests, changes, check, digests_of, recorded_digests, update
 
 from .rooms import write_package
 

@@ -12,11 +12,10 @@ import pytest
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.config import Config
 from mere_helpers.errors import DifferenceError
-from mere_helpers.reading import evidence
-from mere_helpers.recipes.plan import Plan
-from mere_helpers.storage.store import Entry
-from mere_helpers.watching import live, panel
-from mere_helpers.watching.frontend import interrupt_cell
+from mere_helpers.planning.plan import Plan
+from mere_helpers.press import evidence
+from mere_helpers.press.widgets.live import Panels, Stopped, interrupt_cell
+from mere_helpers.store.store import Entry
 
 from .rooms import write_package
 
@@ -29,15 +28,12 @@ def build(tmp_path: Path) -> Any:
 
 
 def test_a_second_build_is_told_of(build: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evidence._watched(build, lambda build: build.id) == "packages/zlib"
+    assert evidence._watched(SimpleNamespace(progress=Panels()), build, lambda build: build.id) == "packages/zlib"
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.startswith("built   packages/zlib")
 
 
-def test_a_second_build_has_a_panel_and_ends_before_its_cell(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    displayed: list[Any] = []
-    monkeypatch.setattr(live, "front_end", lambda: True)
-    monkeypatch.setattr(panel, "display", lambda widget, *, display_id: displayed.append(widget))
+def test_a_second_build_has_a_panel_and_ends_before_its_cell(build: Any, front_end: SimpleNamespace) -> None:
     ended = threading.Event()
 
     def wait_for_the_end(build: Any) -> Any:
@@ -47,9 +43,9 @@ def test_a_second_build_has_a_panel_and_ends_before_its_cell(build: Any, monkeyp
         ended.set()
         raise ValueError("stopped")
 
-    with pytest.raises(live.Stopped, match="0 of 1 builds are finished"):
-        evidence._watched(build, wait_for_the_end)
-    assert ended.is_set() and len(displayed) == 1
+    with pytest.raises(Stopped, match="0 of 1 builds are finished"):
+        evidence._watched(SimpleNamespace(progress=Panels()), build, wait_for_the_end)
+    assert ended.is_set()
 
 
 def _two_rounds(config: Config, monkeypatch: pytest.MonkeyPatch, **second: str) -> None:

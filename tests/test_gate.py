@@ -10,9 +10,9 @@ import pytest
 from mere_helpers.building.gate import _listed, collect, problems
 from mere_helpers.building.package_file import SUFFIX, package_info, package_name
 from mere_helpers.config import load_config
-from mere_helpers.errors import BuildError
-from mere_helpers.proving.digests import recorded_digests
-from mere_helpers.recipes.recipe import Recipe, load_recipes
+from mere_helpers.errors import PackageError
+from mere_helpers.planning.recipe import Recipe, load_recipes
+from mere_helpers.verify.digests import recorded_digests
 
 from .rooms import write_package
 
@@ -73,7 +73,7 @@ def test_a_description_with_control_characters_is_refused(build: Build, sign: st
     """Python would end a line where pacman does not, or a terminal would obey."""
     file = write_package(build.out, "tool", {}, more=f"pkgdesc = x{sign}arch = any\n")
     for read in (package_info, lambda file: build.collect()):
-        with pytest.raises(BuildError, match="control character"):
+        with pytest.raises(PackageError, match="control character"):
             read(file)
 
 
@@ -85,7 +85,7 @@ def test_only_the_end_of_a_line_ends_a_line(build: Build, sign: str) -> None:
 
 def test_a_package_without_a_description_is_refused(build: Build, tmp_path: Path) -> None:
     file = write_package(build.out, "tool", {".PKGINFO -> x": ""})
-    with pytest.raises(BuildError, match="twice"):
+    with pytest.raises(PackageError, match="twice"):
         build.collect()
     assert package_info(file)["pkgname"] == ["tool"], "what comes first can be read"
 
@@ -106,14 +106,14 @@ def test_an_install_script_needs_a_recipe_that_has_one(tmp_path: Path) -> None:
 def test_a_file_with_holes_is_not_copied(build: Build) -> None:
     file = write_package(build.out, "tool", {})
     os.truncate(file, 512 << 20)
-    with pytest.raises(BuildError, match="there are holes"):
+    with pytest.raises(PackageError, match="there are holes"):
         build.collect()
     assert not any(build.target.iterdir())
 
 
 def test_a_file_that_is_too_large_is_not_copied(build: Build) -> None:
     os.truncate(write_package(build.out, "tool", {}), 3 << 30)
-    with pytest.raises(BuildError, match="has 3,221,225,472 bytes; a package may have 1,073,741,824"):
+    with pytest.raises(PackageError, match="has 3,221,225,472 bytes; a package may have 1,073,741,824"):
         build.collect()
     assert not any(build.target.iterdir())
 

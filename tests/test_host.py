@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.containers.idmap import id_range
 from mere_helpers.errors import HostError, StoreError
-from mere_helpers.machine import host_checks
-from mere_helpers.machine.distribution import family, install_command
-from mere_helpers.machine.host import PRIVATE, check_host, first_closed, open_path
-from mere_helpers.machine.host_checks import CHECKS, Check, Host
+from mere_helpers.host import checks as host_checks
+from mere_helpers.host.checks import CHECKS, Host, Problem
+from mere_helpers.host.prepare import PRIVATE, check_host, first_closed, open_path
+from mere_helpers.host.requirements import family, install_command, requirements
+from mere_helpers.sandbox.idmap import id_range
+
+CHECKOUT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -49,16 +53,30 @@ def host(config: Config, tmp_path: Path) -> Host:
 def test_each_distribution_has_its_command(tmp_path: Path, text: str, expected: str, command: str) -> None:
     (tmp_path / "os-release").write_text(text)
     assert family(tmp_path) == expected
-    assert command in install_command(["uidmap", "xz-utils"], tmp_path)
+    assert command in install_command(["has newuidmap", "has newgidmap", "has xz"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("debian", "Debian, Ubuntu"), ("fedora", "Fedora"), ("arch", "Arch"), ("alpine", "Alpine")]
+)
+def test_the_readme_names_the_packages_of_the_one_table(name: str, title: str) -> None:
+    (row,) = re.findall(rf"^\| {title} \| `(.*)` \|$", (CHECKOUT / "README.md").read_text(), re.MULTILINE)
+    assert row.split() == list(dict.fromkeys(r[name] for p, r in requirements().items() if not p.startswith("tests ")))
+
+
+def test_every_probe_is_a_command_of_setup_sh() -> None:
+    text = (CHECKOUT / "mere_helpers/host/setup.sh").read_text()
+    for probe in requirements():
+        command = probe.removeprefix("tests ").split()[0]
+        assert command == "setpriv" or f"\n{command}() {{" in text
 
 
 def test_no_os_release(tmp_path: Path) -> None:
     assert family(tmp_path) == ""
 
 
-def test_the_table_of_a_good_host_has_nothing_of_this_host_in_it(config: Config) -> None:
-    table = check_host(config, checks={"something": lambda host: Check()})
-    assert table.rows == (("something", "ok"),)
+def test_a_good_host_has_passed_each_check(config: Config) -> None:
+    assert check_host(config, checks={"something": lambda host: None}) == ["something"]
 
 
 def test_every_failure_is_listed_with_its_command(config: Config) -> None:
@@ -66,9 +84,9 @@ def test_every_failure_is_listed_with_its_command(config: Config) -> None:
         check_host(
             config,
             checks={
-                "one": lambda host: Check("is gone", "bring it\nback"),
-                "two": lambda host: Check(),
-                "three": lambda host: Check("is old", "renew it"),
+                "one": lambda host: Problem("is gone", "bring it\nback"),
+                "two": lambda host: None,
+                "three": lambda host: Problem("is old", "renew it"),
             },
         )
     assert str(caught.value).splitlines() == [
@@ -82,111 +100,95 @@ def test_every_failure_is_listed_with_its_command(config: Config) -> None:
     ]
 
 
-def test_missing_programs_make_one_command(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    check = host_checks.programs(host)
-    assert "xz" in check.problem and "m4" in check.problem
-    assert "apt-get install" in check.mend and "xz-utils" in check.mend
-    assert "zstd" in check.problem and "zstd" in check.mend and "setpriv" in check.problem
-    assert host_checks.lxc(host).problem == "no lxc-execute"
-    assert host_checks.id_mappers(host).problem == "no newuidmap"
-    assert "g++" in CHECKS["g++ with a static C++ library"](host).mend
-    assert "util-linux" in host_checks.user_namespaces(host).mend or not host_checks.user_namespaces(host).problem
+def test_missing_programs_make_one_command(host: Host, tmp_path: Path) -> None:
+    host = replace(host, path=str(tmp_path))
+    what, fix = host_checks.programs(host) or ("", "")
+    for program in ("xz", "m4", "zstd", "setpriv", "lxc-execute"):
+        assert program in what
+    assert "apt-get install" in fix and "xz-utils" in fix and "zstd" in fix
+    for check, program in ((host_checks.lxc, "lxc-execute"), (host_checks.id_mappers, "newuidmap")):
+        assert check(host) == Problem(f"no {program}", install_command([f"has {program}"], host.etc))
+    assert "g++" in CHECKS["g++ with a static C++ library"](host).fix
+    assert "util-linux" in CHECKS["user namespaces"](host).fix
 
 
-def stand_in(folder: Path, name: str, text: str) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
-    (folder / name).chmod(0o755)
+def stand_in(host: Host, names: Iterable[str], text: str) -> Host:
+    """The host with other programs of these names."""
+    folder = host.etc.parent / "bin"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    return replace(host, path=f"{folder}:{host.path}")
 
 
-def test_a_setpriv_that_is_busyboxs(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert host_checks.programs(host) == Check()
-    stand_in(tmp_path / "bin", "setpriv", "echo \"setpriv: unrecognized option '$1'\" >&2; exit 1")
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    monkeypatch.setattr(host_checks, "clean_environment", lambda: dict(os.environ))
+def test_a_setpriv_that_is_busyboxs(host: Host) -> None:
+    assert host_checks.programs(host) is None
+    host = stand_in(host, ["setpriv"], "echo \"setpriv: unrecognized option '$1'\" >&2; exit 1")
     (host.etc / "os-release").write_text("ID=alpine\n")
-    check = host_checks.programs(host)
-    assert check.problem == "setpriv: unrecognized option '--pdeathsig'"
-    assert check.mend.endswith("apk add setpriv util-linux-misc")
+    what, fix = host_checks.programs(host)
+    assert what == "setpriv: unrecognized option '--pdeathsig'" and fix.endswith("apk add setpriv")
 
 
-def test_an_old_lxc(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("lxc-execute", "lxc-usernsexec", "lxc-stop"):
-        stand_in(tmp_path / "bin", name, "echo 4.0.12")
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    assert host_checks.lxc(host).problem == "this is 4.0.12"
+def test_an_old_lxc(host: Host) -> None:
+    host = stand_in(host, ["lxc-execute"], "echo 4.0.12")
+    assert host_checks.lxc(host).what == "this is 4.0.12"
 
 
-def test_no_static_library(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in(tmp_path / "bin", "gcc", "echo 'ld: cannot find -lc' >&2; exit 1")
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    monkeypatch.setattr(host_checks, "clean_environment", lambda: dict(os.environ))
-    check = CHECKS["gcc with a static C library"](host)
-    assert check.problem == "gcc cannot link a static program: ld: cannot find -lc"
-    assert "libc6-dev" in check.mend
+def test_no_static_library(host: Host) -> None:
+    host = stand_in(host, ["gcc"], "echo 'ld: cannot find -lc' >&2; exit 1")
+    what, fix = CHECKS["gcc with a static C library"](host)
+    assert what == "gcc cannot link a static program: ld: cannot find -lc" and "libc6-dev" in fix
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "mend"),
+    ("setting", "value", "fix"),
     [
         ("user/max_user_namespaces", "0", "user.max_user_namespaces=65536"),
         ("kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone=1"),
         ("kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns=0"),
     ],
 )
-def test_the_setting_that_forbids_namespaces(
-    host: Host, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, mend: str
-) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: 1000)
-    monkeypatch.setattr(host_checks, "_try", lambda *_, **__: "unshare: Operation not permitted")
+def test_the_setting_that_forbids_namespaces(host: Host, setting: str, value: str, fix: str) -> None:
+    host = replace(stand_in(host, ["unshare"], "echo 'unshare: Operation not permitted' >&2; exit 1"), uid=1000)
     (host.proc / "sys" / setting).write_text(f"{value}\n")
-    for check in (host_checks.user_namespaces, host_checks.networkless, host_checks.overlay):
-        assert mend in check(host).mend and "tee /etc/sysctl.d/60-mere.conf" in check(host).mend
+    for check in (CHECKS["user namespaces"], CHECKS["builds without a network"], host_checks.overlay):
+        assert fix in check(host).fix and "tee /etc/sysctl.d/60-mere.conf" in check(host).fix
     (host.proc / "sys" / setting).unlink()
-    assert "CONFIG_USER_NS" in host_checks.user_namespaces(host).mend
+    assert "CONFIG_USER_NS" in CHECKS["user namespaces"](host).fix
 
 
 def test_no_id_range(host: Host) -> None:
-    check = host_checks.id_ranges(host)
-    assert "no range of 65536 ids" in check.problem and "subuid" in check.mend
+    what, fix = host_checks.id_ranges(host)
+    assert "no range of 65536 ids" in what and "subuid" in fix
 
 
-def test_a_newuidmap_without_its_bit(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("newuidmap", "newgidmap"):
-        stand_in(tmp_path / "bin", name, ":")
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    monkeypatch.setattr(os, "getuid", lambda: 1000)
-    assert f"chmod u+s {tmp_path}/bin/newuidmap" in host_checks.id_mappers(host).mend
+def test_a_newuidmap_without_its_bit(host: Host, tmp_path: Path) -> None:
+    host = replace(stand_in(host, ["newuidmap", "newgidmap"], ":"), uid=1000)
+    assert f"chmod u+s {tmp_path}/bin/newuidmap" in host_checks.id_mappers(host).fix
 
 
-def test_disk_memory_machine_and_kernel(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 40, 1 << 40, 5 << 30))
-    assert "5.0 of 15 GiB free" in host_checks.disk(host).problem
+def test_disk_memory_machine_and_kernel(host: Host) -> None:
+    host = replace(host, disk_usage=lambda folder: (1 << 40, 1 << 40, 5 << 30), machine="aarch64", release="5.10.0-28")
+    assert "5.0 of 15 GiB free" in host_checks.disk(host).what
     (host.config.store / "entries").mkdir(parents=True)
-    assert host_checks.disk(host) == Check(), "a later run needs less"
-    assert host_checks.memory(host) == Check()
+    assert host_checks.disk(host) is None, "a later run needs less"
+    assert host_checks.memory(host) is None
     (host.proc / "meminfo").write_text("MemTotal: 2000000 kB\n")
-    assert host_checks.memory(host).problem == "1.9 GiB"
-    monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    monkeypatch.setattr("platform.release", lambda: "5.10.0-28-amd64")
-    assert host_checks.machine(host).problem == "this is aarch64"
-    assert host_checks.kernel(host).problem == "this is 5.10.0-28-amd64"
+    assert host_checks.memory(host).what == "1.9 GiB"
+    assert host_checks.machine(host).what == "this is aarch64"
+    assert host_checks.kernel(host).what == "this is 5.10.0-28"
 
 
-def test_a_store_that_cannot_be_written(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
-    check = host_checks.overlay(Host(config))
-    assert check.problem.endswith("Permission denied") and "MERE_STORE" in check.mend
+def test_a_store_that_cannot_be_written(config: Config) -> None:
+    what, fix = host_checks.overlay(Host(replace(config, store=Path("/proc/store"))))
+    assert what.startswith("cannot write to /proc: ") and "MERE_STORE" in fix
 
 
 pytest_plugins = ("tests.rooms",)
 
 needs_ids = pytest.mark.skipif(
-    bool(host_checks.id_ranges(Host(Config(Path("/"), Path("/"), Path("/")))).problem)
+    host_checks.id_ranges(Host(Config(Path("/"), Path("/"), Path("/")))) is not None
     or shutil.which("lxc-usernsexec") is None
     or shutil.which("setfacl") is None,
     reason="this host has no range of ids for us, no LXC or no setfacl",
@@ -259,6 +261,4 @@ def test_a_closed_folder_is_named_with_its_command(tmp_path: Path) -> None:
 def test_this_host_is_ready(tmp_path: Path) -> None:
     config = Config(checkout=tmp_path, store=tmp_path / "store", sources=tmp_path / "store/sources")
     open_path(config)
-    table = check_host(config)
-    assert {row[1] for row in table.rows} == {"ok"}
-    assert len(table.rows) == len(CHECKS) + 1
+    assert check_host(config) == [*CHECKS, "a way for containers to the store"]

@@ -12,7 +12,7 @@ import pytest
 from mere_helpers import commands, userland, uses, whose
 from mere_helpers.config import Config, load_config
 from mere_helpers.errors import MereError
-from mere_helpers.reading import instead as words
+from mere_helpers.press import userland as words
 
 from .rooms import CHECKOUT
 

@@ -9,9 +9,8 @@ import pytest
 from mere_helpers import board, console, explorer, picker
 from mere_helpers.config import load_config
 from mere_helpers.errors import MereError
-from mere_helpers.reading import interactive
-from mere_helpers.report import Text
-from mere_helpers.watching.frontend import Shown
+from mere_helpers.press.table import Text
+from mere_helpers.press.widgets.html import Shown
 
 pytestmark = pytest.mark.usefixtures("own_store")
 
@@ -32,11 +31,10 @@ def test_a_wrong_name_is_an_error_at_once(call: Any) -> None:
         call()
 
 
-@pytest.mark.parametrize("name", WORDS)
-def test_with_a_front_end_there_is_a_widget(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["picker", "explorer", "board"])
+def test_with_a_front_end_there_is_a_widget(name: str, request: pytest.FixtureRequest) -> None:
     text = WORDS[name]()
-    monkeypatch.setattr(interactive.live, "front_end", lambda: True)
-    monkeypatch.setattr(interactive, "root_of", lambda config, inside: ([], []))
+    request.getfixturevalue("front_end")
     shown = WORDS[name]()
     assert isinstance(shown, Shown)
     bundle = shown._repr_mimebundle_()

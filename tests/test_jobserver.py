@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.building.jobserver import Jobserver, Lease
-from mere_helpers.building.schedule import found
+from mere_helpers.building.scheduler import found
 from mere_helpers.config import load_config
 
 _MAKEFILE = """\

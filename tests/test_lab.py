@@ -18,9 +18,9 @@ import nbformat
 import pytest
 from nbformat.sign import NotebookNotary
 
-from mere_helpers.building.schedule import found
+from mere_helpers.building.scheduler import found
 from mere_helpers.config import Config
-from mere_helpers.reading.book import normalise
+from mere_helpers.press.book import normalise
 
 from .browsers import launch
 from .rooms import CHECKOUT
@@ -66,11 +66,11 @@ Behind the title.
 #: What the notebook's kernel builds: a step on the host, and something in a container.
 _SMALL = f"""
 from mere_helpers.building.builders import BUILDERS
-from mere_helpers.building.schedule import run
+from mere_helpers.building.scheduler import run
 from mere_helpers.config import load_config
-from mere_helpers.containers.sandbox import Sandbox
+from mere_helpers.sandbox.sandbox import Sandbox
 from mere_helpers.errors import BuildError
-from mere_helpers.watching import live
+from mere_helpers.press.widgets.live import Panels
 
 
 def builder(build):
@@ -89,7 +89,7 @@ def builder(build):
 
 def build_small():
     config = load_config()
-    with live.watching(config) as watch:
+    with Panels().builds(config) as watch:
         run(config, ["cross/boxed", "cross/slow"], watch=watch, builders={{"cross": builder}})
 """
 CELLS = {

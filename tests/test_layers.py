@@ -12,10 +12,10 @@ import pytest
 from mere_helpers.building import layers
 from mere_helpers.building.layers import compose, is_intact, package_layer, remove_layers
 from mere_helpers.config import Config
-from mere_helpers.containers.idmap import as_mapped_root, id_range
-from mere_helpers.containers.sandbox import Sandbox
-from mere_helpers.errors import BuildError, ContainerError, StoreError
-from mere_helpers.proving.verify import check_layers
+from mere_helpers.errors import ContainerError, PackageError, StoreError
+from mere_helpers.sandbox.idmap import as_mapped_root, id_range
+from mere_helpers.sandbox.sandbox import Sandbox
+from mere_helpers.verify.contents import check_layers
 
 from .rooms import write_package
 
@@ -75,7 +75,7 @@ def test_what_is_no_package_leaves_nothing(room: Config, installer: list[Path]) 
     bad.parent.mkdir(parents=True, exist_ok=True)
     bad.write_text("<html>")
     before = set((room.store / "layers").glob("*"))
-    with pytest.raises(BuildError, match=r"bad\.pkg\.tar\.zst is not a package"):
+    with pytest.raises(PackageError, match=r"bad\.pkg\.tar\.zst is not a package"):
         package_layer(room, bad, installer)
     assert set((room.store / "layers").glob("*")) == before
     with pytest.raises(StoreError, match="cannot read none"):

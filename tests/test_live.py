@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from mere_helpers.building.timeline import Event
+from mere_helpers import frontend
+from mere_helpers.building.costs import Event
 from mere_helpers.config import Config
-from mere_helpers.watching import live
+from mere_helpers.press.widgets.live import Panels, Stopped, stoppable
 
 BUILT = Event("built", "cross/make", 9.0, 1, 2, 60.0)
 
@@ -19,12 +21,12 @@ def config(tmp_path: Path) -> Config:
 
 
 def test_nobody_looks_under_a_test() -> None:
-    assert not live.front_end()
+    assert not frontend.front_end()
 
 
 def test_lines_go_where_they_are_asked_to(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MERE_PROGRESS", str(tmp_path / "lines"))
-    with live.watching(config) as watch:
+    with Panels().builds(config) as watch:
         watch(Event("found", "cross/gcc", 0.0, 1, 2, 0.0))
         watch(BUILT)
     (line,) = (tmp_path / "lines").read_text().splitlines()
@@ -32,7 +34,7 @@ def test_lines_go_where_they_are_asked_to(config: Config, tmp_path: Path, monkey
 
 
 def test_a_shell_gets_lines_on_its_errors(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    with live.watching(config) as watch:
+    with Panels().builds(config) as watch:
         watch(BUILT)
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -40,17 +42,16 @@ def test_a_shell_gets_lines_on_its_errors(config: Config, capsys: pytest.Capture
 
 
 def test_a_kernel_without_a_front_end_gets_nothing(
-    config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    config: Config, front_end: SimpleNamespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "_in_kernel", lambda: True)
-    with live.watching(config) as watch:
+    monkeypatch.setenv("MERE_HEADLESS", "1")
+    with Panels().builds(config) as watch:
         watch(BUILT)
     assert capsys.readouterr() == ("", "")
 
 
-def test_an_interrupt_says_what_is_kept(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "front_end", lambda: True)
-    with pytest.raises(live.Stopped) as caught, live.watching(config) as watch:
+def test_an_interrupt_says_what_is_kept(config: Config, front_end: SimpleNamespace) -> None:
+    with pytest.raises(Stopped) as caught, Panels().builds(config) as watch:
         watch(BUILT)
         raise KeyboardInterrupt
     assert str(caught.value).startswith("1 of 2 builds are finished, and kept")
@@ -58,23 +59,23 @@ def test_an_interrupt_says_what_is_kept(config: Config, monkeypatch: pytest.Monk
     assert line == f"Stopped: {caught.value}"
 
 
-def test_a_word_without_a_panel_is_stopped_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    @live.stoppable()
+def test_a_word_without_a_panel_is_stopped_in_one_line(request: pytest.FixtureRequest) -> None:
+    @stoppable()
     def word(error: BaseException) -> None:
         raise error
 
     with pytest.raises(KeyboardInterrupt) as caught:
         word(KeyboardInterrupt())
-    assert not isinstance(caught.value, live.Stopped)
-    monkeypatch.setattr(live, "front_end", lambda: True)
-    with pytest.raises(live.Stopped, match="Run the cell again"):
+    assert not isinstance(caught.value, Stopped)
+    request.getfixturevalue("front_end")
+    with pytest.raises(Stopped, match="Run the cell again"):
         word(KeyboardInterrupt())
     # Who was more exact is not contradicted.
-    with pytest.raises(live.Stopped, match="1 of 2"):
-        word(live.Stopped("1 of 2"))
+    with pytest.raises(Stopped, match="1 of 2"):
+        word(Stopped("1 of 2"))
 
 
 def test_an_interrupt_of_a_shell_stays_what_it_is(config: Config) -> None:
-    with pytest.raises(KeyboardInterrupt) as caught, live.watching(config):
+    with pytest.raises(KeyboardInterrupt) as caught, Panels().builds(config):
         raise KeyboardInterrupt
-    assert not isinstance(caught.value, live.Stopped)
+    assert not isinstance(caught.value, Stopped)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.errors import BuildError
-from mere_helpers.storage.lock import Locks
+from mere_helpers.errors import StoppedError
+from mere_helpers.locks import Locks
 
 _HOLD = """
 import sys, threading, time
 from pathlib import Path
-from mere_helpers.storage.lock import Locks
+from mere_helpers.locks import Locks
 with Locks(Path(sys.argv[1]), threading.Event()).hold("a"):
     print("held", flush=True)
     time.sleep(60)
@@ -57,7 +57,7 @@ def test_waiting_can_be_stopped(tmp_path: Path) -> None:
     stop = threading.Event()
     with Locks(tmp_path, threading.Event()).hold("a"):
         stop.set()
-        with pytest.raises(BuildError, match="busy with a"), Locks(tmp_path, stop).hold("a"):
+        with pytest.raises(StoppedError, match="busy with a"), Locks(tmp_path, stop).hold("a"):
             pass
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from mere_helpers import cli
 from mere_helpers.config import load_config
 from mere_helpers.errors import StoreError
 from mere_helpers.marker import CONTENTS, NAME, SOURCES, STORE, check, mark
-from mere_helpers.reading import cli
-from mere_helpers.storage.store import Store
+from mere_helpers.store.store import Store
 
 HASH = "ab" * 32
 

@@ -12,7 +12,7 @@ import pytest
 from nbval.plugin import find_comment_markers
 
 from mere_helpers.config import load_config
-from mere_helpers.reading import book
+from mere_helpers.press import book
 
 CHAPTERS = book.chapters(load_config())
 TAGS = {"nbval-ignore-output": 2, "nbval-skip": 0, "raises-exception": 0}

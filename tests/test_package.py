@@ -14,18 +14,17 @@ from typing import Any
 import pytest
 
 from mere_helpers.building import builders
-from mere_helpers.building.builders import BUILDERS, Build
+from mere_helpers.building.build import build
+from mere_helpers.building.builders import BUILDERS, Build, BuildEnvironment, package_work
 from mere_helpers.building.gate import problems
 from mere_helpers.building.jobserver import Jobserver
-from mere_helpers.building.package import Surroundings, build_package
 from mere_helpers.building.package_file import package_contents, package_info
 from mere_helpers.config import Config
-from mere_helpers.errors import BuildError, DifferenceError
-from mere_helpers.fetching.source import source_path
-from mere_helpers.recipes.bootstrap import Bootstrap
-from mere_helpers.recipes.plan import Plan
-from mere_helpers.recipes.recipe import Recipe, load_recipe
-from mere_helpers.storage.store import Entry, Store
+from mere_helpers.errors import BuildError, DifferenceError, PackageError, StoppedError
+from mere_helpers.fetching.cache import source_path
+from mere_helpers.planning.plan import Plan
+from mere_helpers.planning.recipe import Recipe, load_recipe
+from mere_helpers.store.store import Entry, Store
 
 from .rooms import CHECKOUT, write_package
 
@@ -61,6 +60,9 @@ class Bench:
         names: str = "",
         files: dict[str, str] | None = None,
         key: str = "",
+        layers: list[Path] | None = None,
+        surroundings: BuildEnvironment | None = None,
+        jobserver: Jobserver | None = None,
         **options: Any,
     ) -> Entry:
         folder = self.config.recipes / "packages" / name
@@ -74,8 +76,8 @@ class Bench:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(_SOURCE)
         key = key or hashlib.sha256(more.encode()).hexdigest()
-        options = {"jobserver": None, "layers": self.layers} | options
-        return build_package(self.config, self.store, recipe, key=key, **options)
+        work = package_work(self.config, recipe, self.layers if layers is None else layers, surroundings)
+        return build(self.config, self.store, recipe, work, jobserver, key=key, **options)
 
     def clean(self) -> bool:
         containers = list((self.config.store / "containers").glob("mere-*"))
@@ -155,15 +157,15 @@ def test_a_build_that_is_what_it_was_passes(bench: Bench) -> None:
 def test_the_builder_of_the_second_round_holds_it_against_the_first(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the schedule does it: a reference that nobody gives to `build_package` is a gate that nobody shuts."""
+    """As the schedule does it: a reference that nobody gives to `build` is a gate that nobody shuts."""
     first = bench.build("talkative", _TALKATIVE)
     recipes = [load_recipe(bench.config, first.id), Recipe("temptools", "pacman", Path())]
-    plan = Plan(bench.config, {recipe.id: recipe for recipe in recipes}, Bootstrap(installer="temptools/pacman"))
+    plan = Plan(bench.config, {recipe.id: recipe for recipe in recipes}, {"installer": "temptools/pacman"})
     monkeypatch.setattr(builders, "root", lambda *arguments, **options: bench.layers)
     with Jobserver(bench.config.work, 1) as jobserver:
-        build = Build(bench.config, bench.store, plan, "rebuild/talkative", "round 2", {}, {first.id: first}, jobserver)
+        told = Build(bench.config, bench.store, plan, "rebuild/talkative", "round 2", {}, {first.id: first}, jobserver)
         with pytest.raises(DifferenceError, match="rebuild/talkative failed: it is not what packages/talkative is"):
-            BUILDERS["rebuild"](build)
+            BUILDERS["rebuild"](told)
     assert bench.store.find("round 2") is None and bench.clean()
 
 
@@ -172,7 +174,7 @@ def test_surroundings_are_what_they_are_said_to_be(bench: Bench, tmp_path: Path)
     more = _below_share(where)
     (tmp_path / "more").mkdir()
     (tmp_path / "more/file").write_text("carried in")
-    surroundings = Surroundings(
+    surroundings = BuildEnvironment(
         "elsewhere", {"TZ": "LINT-14"}, tmp_path / "more", ("sh", "-c", 'echo prelude && umask 077 && exec "$@"', "sh")
     )
     entry = bench.build("where", more, surroundings=surroundings)
@@ -188,7 +190,7 @@ def test_failure_tells_and_keeps(bench: Bench) -> None:
         build = "echo state > file; mkdir -m 500 shut; for i in $(seq 30); do echo line $i; done; gcc --no-such"
         bench.build("broken", f"build() {{ {build}; }}\npackage() {{ :; }}")
     message = str(caught.value)
-    assert "packages/broken failed: makepkg ended with status 4" in message
+    assert "packages/broken failed: status 4" in message
     assert "line 30" in message and "line 2\n" not in message and "--no-such" in message
     kept = bench.config.store / "failed/packages-broken"
     assert str(kept) in caught.value.hint
@@ -301,7 +303,7 @@ def test_time_out_and_stop(bench: Bench) -> None:
     with Jobserver(bench.config.work, 1, stop) as jobserver:
         threading.Timer(1, stop.set).start()
         begin = time.monotonic()
-        with pytest.raises(BuildError, match="was stopped"):
+        with pytest.raises(StoppedError, match="was stopped"):
             bench.build("slow", "build() { sleep 98; }\npackage() { :; }", jobserver=jobserver)
         assert time.monotonic() - begin < 10
     assert bench.clean()
@@ -328,8 +330,8 @@ def test_problems_of_packages_made_by_hand(tmp_path: Path) -> None:
     hidden = write_package(tmp_path, "hidden", {"./usr/x": ""})
     assert problems(hidden, []) == ["./usr/x: not a plain path below the root"]
     twice = write_package(tmp_path, "twice", {"x": "", "x -> y": ""})
-    with pytest.raises(BuildError, match="x is in the package twice"):
+    with pytest.raises(PackageError, match="x is in the package twice"):
         problems(twice, [])
     (tmp_path / "page").write_text("<html>")
-    with pytest.raises(BuildError, match="page is not a package"):
+    with pytest.raises(PackageError, match="page is not a package"):
         package_contents(tmp_path / "page")

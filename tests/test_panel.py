@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mere_helpers.building.timeline import Event
+from mere_helpers.building.costs import Event
 from mere_helpers.config import Config
-from mere_helpers.fetching.source import FetchEvent
-from mere_helpers.watching import panel
-from mere_helpers.watching.panel import BuildPanel, FetchPanel
+from mere_helpers.fetching.cache import FetchEvent
+from mere_helpers.press.widgets.live import KEPT, BuildLog, BuildPanel, FetchPanel, Stopped, clock
+
+pytestmark = pytest.mark.usefixtures("front_end")
 
 STARTED = Event("started", "cross/make", 0.0, 0, 2, 60.0)
 BUILT = Event("built", "cross/make", 9.0, 1, 2, 60.0)
+MAKEPKG = """\
+==> Making package: gcc 14.2.0-1 (Mon Nov 23 22:47:18 2026)
+==> Retrieving sources...
+  -> Found gcc.tar.gz
+==> Validating source files with sha256sums...
+==> Extracting sources...
+==> Starting prepare()...
+==> Starting build()...
+make: Entering directory
+==> Entering fakeroot environment...
+==> Starting package_gcc-libs()...
+==> Tidying install...
+==> Checking for packaging issues...
+==> Creating package "gcc-libs"...
+"""
 
 
 @pytest.fixture
@@ -28,123 +46,176 @@ def config(tmp_path: Path) -> Config:
     return config
 
 
-class _Place:
-    """Where something is displayed: gone once it was emptied."""
-
-    def __init__(self, displayed: list[Any]) -> None:
-        self.displayed = displayed
-
-    def update(self, bundle: dict[str, str], *, raw: bool) -> None:
-        assert (bundle, raw) == ({"text/plain": ""}, True)
-        self.displayed.append("emptied")
-
-
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """What a front end would have got; one that can be heard."""
-    displayed: list[Any] = []
-
-    def display(widget: Any, *, display_id: bool) -> _Place:
-        displayed.append(widget)
-        return _Place(displayed)
-
-    monkeypatch.setattr(panel, "display", display)
-    monkeypatch.setattr(panel, "answers", lambda: True)
-    yield displayed
+def log(config: Config) -> Path:
+    return config.logs / "cross-make.log"
 
 
-def test_nothing_is_shown_before_something_is_built(config: Config, shown: list[Any]) -> None:
+def test_nothing_is_shown_before_something_is_built(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     build = BuildPanel(config)
-    build.tell(Event("found", "cross/make", 0.0, 1, 1, 0.0))
-    build.close()
-    assert shown == []
+    with build as tell:
+        tell(Event("found", "cross/make", 0.0, 1, 1, 0.0))
+    assert capsys.readouterr().out == "" and build.place is None
 
 
-def test_a_panel_follows_the_events_and_the_log(config: Config, shown: list[Any]) -> None:
-    (config.logs / "cross-make.log").write_text("==> build\nmake: two <b>\nmake: three\n")
+def test_a_panel_follows_the_events_and_the_log(config: Config, log: Path) -> None:
+    log.write_text("==> build\nmake: two <b>\nmake: three\n")
     build = BuildPanel(config)
     build.tell(STARTED)
-    above, builds, controls, hint, log = shown[0].widget.children
+    above, builds, controls, hint, shown = build.box.children
     bar, words = above.children
-    assert "<b>0 of 2</b> done in 0 s, about 1 min 00 s to come" in words.value
+    assert re.match(r"<b>0 of 2</b> done in \d+ s, about (59 s|1 min 00 s) to come", words.value)
     assert "cross/make" in builds.value and ">build<" in builds.value
-    assert "make: two &lt;b&gt;\nmake: three" in log.value
+    assert "make: two &lt;b&gt;\nmake: three" in shown.value
     assert (controls.layout.display, hint.layout.display) == ("", "none")
-    search = controls.children[1]
-    search.value = "THREE"
-    assert "make: three" in log.value and "two" not in log.value
-    assert "1 of the last 3 lines hold “THREE”" in log.value
+    controls.children[1].value = "THREE"
+    assert "make: three" in shown.value and "two" not in shown.value
+    assert "1 of the last 3 lines hold “THREE”" in shown.value
     build.tell(BUILT)
     assert (bar.value, bar.max) == (1, 2)
+    emptied: list[Any] = []
+    build.place = SimpleNamespace(update=lambda bundle, *, raw: emptied.append((bundle, raw)))
     build.close()
-    assert (log.value, builds.value, controls.layout.display) == ("", "", "none")
-    assert shown[1:] == ["emptied"]
+    assert (shown.value, builds.value, controls.layout.display) == ("", "", "none")
+    assert emptied == [({"text/plain": ""}, True)]
 
 
-def test_one_may_choose_whose_log(config: Config, shown: list[Any]) -> None:
+def test_one_may_choose_whose_log(config: Config) -> None:
     for name in ("make", "gcc"):
         (config.logs / f"cross-{name}.log").write_text(f"this is {name}\n")
-    build = BuildPanel(config)
-    build.tell(STARTED)
-    build.tell(Event("started", "cross/gcc", 0.0, 0, 2, 60.0))
-    choice, log = shown[0].widget.children[2].children[0], shown[0].widget.children[4]
-    assert "this is gcc" in log.value
-    choice.value = "cross/make"
-    assert "this is make" in log.value
-    build.tell(BUILT)
-    assert "this is gcc" in log.value and choice.options == (choice.value, "cross/gcc")
-    build.close()
+    with BuildPanel(config) as tell:
+        build = tell.__self__
+        tell(STARTED)
+        tell(Event("started", "cross/gcc", 0.0, 0, 2, 60.0))
+        choice, log = build.box.children[2].children[0], build.box.children[4]
+        assert "this is gcc" in log.value
+        choice.value = "cross/make"
+        assert "this is make" in log.value
+        tell(BUILT)
+        assert "this is gcc" in log.value and choice.options == (choice.value, "cross/gcc")
 
 
-def test_time_is_told_against_the_recorded_run(config: Config, shown: list[Any]) -> None:
+def test_time_is_told_against_the_recorded_run(config: Config) -> None:
     cost = {"started": 10.0, "ended": 75.0, "cpu_s": 1.0, "peak_bytes": 1}
     (config.checkout / "book").mkdir()
     (config.checkout / "book/run.json").write_text(json.dumps({"cores": 2, "builds": {"cross/make": cost}}))
     build = BuildPanel(config)
-    build.tell(STARTED)
-    assert "0 s of about 1 min 05 s" in shown[0].widget.children[1].value
-    build.close()
+    with build as tell:
+        tell(STARTED)
+        assert " s of about 1 min 05 s" in build.box.children[1].value
+    assert (clock(9.4), clock(59.9), clock(130)) == ("9 s", "1 min 00 s", "2 min 10 s")
 
 
-def test_the_button_interrupts_the_main_thread(config: Config, shown: list[Any]) -> None:
+def test_the_button_interrupts_the_main_thread(config: Config) -> None:
     build = BuildPanel(config)
-    build.tell(STARTED)
-    cancel = shown[0].widget.children[2].children[-1]
-    # As a subshell does: from another thread, while this one is busy.
-    threading.Timer(0.2, cancel.click).start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Stopped, match="0 of 2 builds are finished"), build as tell:
+        tell(STARTED)
+        # As a subshell does: from another thread, while this one is busy.
+        threading.Timer(0.2, build.cancel.click).start()
         threading.Event().wait(20)
-    assert cancel.disabled
-    build.close()
-    assert build.kept().startswith("0 of 2 builds are finished")
+    assert build.cancel.disabled
 
 
-def test_a_late_press_hits_nothing(config: Config, shown: list[Any]) -> None:
+def test_a_late_press_hits_nothing(config: Config) -> None:
     build = BuildPanel(config)
-    build.tell(STARTED)
-    build.close()
+    with build as tell:
+        tell(STARTED)
     build.cancel.click()
     time.sleep(0.2)
     assert not build.cancel.disabled
 
 
-def test_no_buttons_where_they_could_do_nothing(config: Config, shown: list[Any], monkeypatch) -> None:
-    monkeypatch.setattr(panel, "answers", lambda: False)
+def test_no_buttons_where_they_could_do_nothing(config: Config, front_end: SimpleNamespace) -> None:
+    front_end.shell_channel_thread = None
     build = BuildPanel(config)
-    build.tell(STARTED)
-    controls, hint = shown[0].widget.children[2:4]
-    assert (controls.layout.display, hint.layout.display) == ("none", "")
-    assert "interrupt the kernel" in hint.value
-    build.close()
+    with build as tell:
+        tell(STARTED)
+        assert (build.controls.layout.display, build.hint.layout.display) == ("none", "")
+        assert "interrupt the kernel" in build.hint.value
 
 
-def test_files_on_their_way(shown: list[Any]) -> None:
+def test_files_on_their_way() -> None:
     fetch = FetchPanel()
-    fetch.tell(FetchEvent("cached", "a.tar", bytes=5))
-    fetch.tell(FetchEvent("bytes", "b<.tar", "mirror", 1 << 20, 2 << 20))
-    fetch.draw()
-    words = shown[0].widget.children[0]
-    assert "<b>1</b> files verified" in words.value and "b&lt;.tar" in words.value
-    assert "1.0 MiB of 2.0 MiB" in words.value
-    fetch.close()
+    with fetch as tell:
+        tell(FetchEvent("cached", "a.tar", bytes=5))
+        tell(FetchEvent("bytes", "b<.tar", "mirror", 1 << 20, 2 << 20))
+        tell(FetchEvent("miss", "c.tar"))
+        fetch.draw()
+        words = fetch.box.children[0]
+        assert "<b>1</b> files verified" in words.value and "b&lt;.tar" in words.value
+        assert "1.0 MiB of 2.0 MiB" in words.value
     assert words.value == ""
+
+
+def test_phases_of_makepkg(log: Path) -> None:
+    followed, phases = BuildLog(log), {}
+    followed.read()
+    phases[followed.phase] = True
+    for line in MAKEPKG.splitlines(keepends=True):
+        with log.open("a") as file:
+            file.write(line)
+        followed.read()
+        phases[followed.phase] = True
+    assert list(phases) == [
+        *("setting up", "fetching", "verifying", "unpacking", "prepare", "build", "package_gcc-libs"),
+        *("tidying", "packing"),
+    ]
+    log.unlink()
+    followed.read()
+    assert followed.phase == "packing"
+
+
+@pytest.mark.parametrize(
+    ("line", "phase"),
+    [("==> unpack gcc.tar.gz", "unpacking"), ("==> build", "build"), ("==> building is fun", "x"), (" ==> build", "x")],
+)
+def test_phases_of_a_step(line: str, phase: str, log: Path) -> None:
+    log.write_text(f"{line}\nmore\n")
+    followed = BuildLog(log, phase="x")
+    followed.read()
+    assert followed.phase == phase
+
+
+def test_a_log_that_is_begun_again_is_read_from_its_beginning(log: Path) -> None:
+    followed = BuildLog(log)
+    log.write_text("one\ntwo\n")
+    followed.read()
+    log.rename(log.with_name("old"))
+    log.write_text("three\n")
+    followed.read()
+    assert followed.lines == ["three"]
+
+
+def test_the_log_of_an_earlier_build_is_not_read(log: Path) -> None:
+    log.write_text("==> package\n")
+    os.utime(log, (1, 1))
+    followed = BuildLog(log)
+    followed.read()
+    assert (followed.phase, list(followed.lines)) == ("setting up", [])
+
+
+def test_only_the_end_of_a_long_log_is_kept(log: Path) -> None:
+    log.write_text("".join(f"{number}\n" for number in range(KEPT + 10)))
+    followed = BuildLog(log)
+    followed.read()
+    assert (len(followed.lines), followed.lines[0]) == (KEPT, "10")
+
+
+def test_a_log_that_outgrows_the_panel_is_skipped_to_its_end(log: Path) -> None:
+    with log.open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n==> package\nlast\n")
+    followed = BuildLog(log)
+    followed.read()
+    assert (followed.phase, followed.lines[-1]) == ("package", "last")
+    assert sum(map(len, followed.lines)) <= 1 << 20
+
+
+def test_a_long_line_is_cut_and_control_characters_are_replaced(config: Config, log: Path) -> None:
+    log.write_text(f"größe \x1b[2J\n{'x' * 5000}\n")
+    build = BuildPanel(config)
+    with build as tell:
+        tell(STARTED)
+        shown = build.box.children[4].value
+        assert "größe ␛[2J" in shown and len(shown) < 1000

@@ -11,7 +11,7 @@ import pytest
 
 from mere_helpers.config import Config, load_config
 from mere_helpers.errors import PlanError
-from mere_helpers.recipes.plan import Plan
+from mere_helpers.planning.plan import Plan
 
 Add = Callable[..., Path]
 
@@ -107,9 +107,10 @@ def test_the_closure_holds_all_that_is_needed_and_no_more(plan: Plan) -> None:
     assert set(plan.order()) - set(plan.closure(["packages/hello"])) == {"packages/make", "packages/build-essential"}
 
 
-def test_layers_have_dependents_above(plan: Plan) -> None:
-    assert plan.layers("packages/hello") == ("gcc-libs", "musl", "base-layout")
-    assert plan.layers("packages/base-layout") == ()
+def test_a_stack_has_dependents_above(plan: Plan) -> None:
+    assert plan.stack(plan.root_packages("packages/hello")) == ("gcc-libs", "musl", "base-layout")
+    assert plan.stack(["hello"]) == ("hello", "gcc-libs", "musl", "base-layout")
+    assert plan.stack([]) == ()
 
 
 def test_the_provider_of_a_split_package_is_its_recipe(plan: Plan) -> None:
@@ -214,12 +215,9 @@ def test_a_key_follows_the_pins_it_uses(config: Config, plan: Plan) -> None:
     assert changed == {"packages/make", "cross/make"}
 
 
-@pytest.mark.parametrize("name", ["makepkg.conf", "tidy/fold.sh"])
-def test_keys_of_packages_follow_the_settings_of_makepkg(config: Config, plan: Plan, name: str) -> None:
+def test_keys_of_packages_follow_the_settings_of_makepkg(config: Config, plan: Plan) -> None:
     before = {id: plan.key(id, outputs(plan)) for id in plan.order()}
-    path = config.recipes / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("# something new\n")
+    (config.recipes / "makepkg.conf").write_text("# something new\n")
     changed = {id for id in before if plan.key(id, outputs(plan)) != before[id]}
     assert changed == {id for id in before if id.startswith("packages/")}
 
@@ -255,6 +253,6 @@ def test_an_unknown_cost_is_one_second(plan: Plan) -> None:
 
 def test_the_recipes_of_the_checkout_add_up_and_stand_on_base_layout() -> None:
     plan = Plan.from_recipes(load_config())
-    roots = [plan.layers(id) for id in plan.order() if plan.root_packages(id)]
+    roots = [plan.stack(plan.root_packages(id)) for id in plan.order() if plan.root_packages(id)]
     assert roots
-    assert {layers[-1] for layers in roots} == {"base-layout"}
+    assert {stack[-1] for stack in roots} == {"base-layout"}

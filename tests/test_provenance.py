@@ -9,10 +9,9 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from mere_helpers.proving.provenance import Published, documents, material, published_packages
-from mere_helpers.recipes.pins import Source
-from mere_helpers.recipes.recipe import Recipe
-from mere_helpers.storage.store import Entry
+from mere_helpers.planning.recipe import Recipe, Source
+from mere_helpers.store.store import Entry
+from mere_helpers.verify.provenance import Published, documents, material, published_packages
 
 from .conftest import sha256
 from .rooms import write_package

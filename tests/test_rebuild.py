@@ -16,23 +16,21 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from mere_helpers.building.builders import installer, package_file, root
+from mere_helpers.building.build import build
+from mere_helpers.building.builders import installer, package_file, package_work, root
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.building.layers import compose, package_layer
-from mere_helpers.building.package import build_package
-from mere_helpers.building.package_file import SUFFIX
-from mere_helpers.building.schedule import found
+from mere_helpers.building.package_file import SUFFIX, build_info
 from mere_helpers.config import load_config
-from mere_helpers.containers.idmap import as_mapped_root
 from mere_helpers.errors import BuildError
-from mere_helpers.proving.compared import Compared
-from mere_helpers.proving.digests import recorded_digests
-from mere_helpers.proving.origin import origin
-from mere_helpers.proving.reproduce import reproduce
-from mere_helpers.proving.variation import vary
-from mere_helpers.reading.wanted import ids_of, published
-from mere_helpers.recipes.plan import Plan
-from mere_helpers.storage.store import Entry, Store
+from mere_helpers.planning.plan import Plan
+from mere_helpers.sandbox.idmap import as_mapped_root
+from mere_helpers.session import Session
+from mere_helpers.store.store import Entry, Store
+from mere_helpers.verify.comparisons import Comparison
+from mere_helpers.verify.digests import recorded_digests
+from mere_helpers.verify.repro import reproduce
+from mere_helpers.verify.vary import vary
 
 pytestmark = pytest.mark.containers
 
@@ -46,18 +44,18 @@ QUICK = ("zlib", "patch", "base-layout")
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    graph = Plan.from_recipes(CONFIG)
-    ids = ids_of(graph, ["rebuild"])
-    entries = found(CONFIG, ids, plan=graph)
+    now = Session(CONFIG)
+    ids = now.resolve(["rebuild"])
+    entries = now.present(ids)
     missing = set(ids) - set(entries)
     if missing:
         pytest.skip(f"{len(missing)} packages of the second round are not built yet: make bootstrap")
-    return graph, entries
+    return now.plan, entries
 
 
 @pytest.fixture(scope="module")
 def repository(world: World) -> Path:
-    return published(CONFIG).folder
+    return Session(CONFIG).publish().folder
 
 
 def file_of(repository: Path, package: str) -> Path:
@@ -90,15 +88,15 @@ def tampered(file: Path, folder: Path, member: str) -> Path:
 
 def test_a_package_that_is_not_what_its_recipe_makes_is_found_out(world: World, repository: Path, room: Path) -> None:
     """Also one that is in the container of every build, its own included."""
-    graph, entries = world
+    plan, entries = world
     real = file_of(repository, "zlib")
-    for name in origin(real).installed:
+    for name in build_info(real)["installed"]:
         (room / f"{name}{SUFFIX}").symlink_to(repository / f"{name}{SUFFIX}")
     (room / real.name).unlink()
     file = tampered(real, room, "include/zlib.h")
-    pacman = installer(graph, entries)
+    pacman = installer(plan, entries)
     try:
-        result = reproduce(CONFIG, graph, file, pacman, sums=recorded_digests(CONFIG).packages)
+        result = reproduce(CONFIG, plan, file, pacman, sums=recorded_digests(CONFIG).packages)
     finally:
         as_mapped_root(CONFIG, ["rm", "-rf", package_layer(CONFIG, file, pacman)], own=True)
     assert result.different == (file.name,) and result.lines[0] == f"{file.name}: include/zlib.h differs"
@@ -106,14 +104,14 @@ def test_a_package_that_is_not_what_its_recipe_makes_is_found_out(world: World, 
 
 
 def test_a_package_of_the_repository_is_built_again_from_what_it_says(world: World, repository: Path) -> None:
-    graph, entries = world
+    plan, entries = world
     file = file_of(repository, "zlib")
-    about = origin(file)
-    assert about.recipe == "zlib" and "musl-1.2.5-1-x86_64" in about.installed
-    assert {name.rsplit("-", 3)[0] for name in about.installed} == set(graph.root_packages("rebuild/zlib"))
+    about = build_info(file)
+    assert about["pkgbase"] == ["zlib"] and "musl-1.2.5-1-x86_64" in about["installed"]
+    assert {name.rsplit("-", 3)[0] for name in about["installed"]} == set(plan.root_packages("rebuild/zlib"))
     sums = recorded_digests(CONFIG).packages
-    same = reproduce(CONFIG, graph, file, installer(graph, entries), sums=sums)
-    assert same == Compared({file.name: sums[file.name]})
+    same = reproduce(CONFIG, plan, file, installer(plan, entries), sums=sums)
+    assert same == Comparison({file.name: sums[file.name]})
 
 
 def test_what_the_repository_says_of_itself_is_valid_and_whole(repository: Path) -> None:
@@ -127,27 +125,27 @@ def test_what_the_repository_says_of_itself_is_valid_and_whole(repository: Path)
 
 
 def test_an_environment_that_is_not_the_recorded_one_is_refused(world: World, repository: Path) -> None:
-    graph, entries = world
+    plan, entries = world
     file = file_of(repository, "zlib")
     sums = dict(recorded_digests(CONFIG).packages)
     make = file_of(repository, "make").name
     with pytest.raises(BuildError, match=f"{make} is not the recorded one: expected {'0' * 64}"):
-        reproduce(CONFIG, graph, file, installer(graph, entries), sums=sums | {make: "0" * 64})
+        reproduce(CONFIG, plan, file, installer(plan, entries), sums=sums | {make: "0" * 64})
 
 
 def test_an_environment_that_is_not_there_is_named(world: World, repository: Path, tmp_path: Path) -> None:
-    graph, entries = world
+    plan, entries = world
     file = Path(shutil.copy(file_of(repository, "zlib"), tmp_path))
     with pytest.raises(BuildError, match="is not in the folder, and the package was built with it"):
-        reproduce(CONFIG, graph, file, installer(graph, entries), sums=recorded_digests(CONFIG).packages)
+        reproduce(CONFIG, plan, file, installer(plan, entries), sums=recorded_digests(CONFIG).packages)
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_nothing_depends_on_where_and_when_it_is_built(world: World, name: str) -> None:
-    graph, entries = world
+    plan, entries = world
     id = f"rebuild/{name}"
     with Jobserver(CONFIG.work / "jobs", CONFIG.jobs + 2) as jobserver:
-        result = vary(CONFIG, graph, id, entries, jobserver)
+        result = vary(CONFIG, plan, id, entries, jobserver)
     assert not result.different and result.equal.keys() == entries[id].outputs.keys()
 
 
@@ -185,14 +183,14 @@ def test_what_hangs_on_where_and_when_is_found(world: World, tmp_path: Path) -> 
     (tmp_path / "recipes/packages/talkative").mkdir()
     (tmp_path / "recipes/packages/talkative/PKGBUILD").write_text(_TALKATIVE)
     config = replace(CONFIG, checkout=tmp_path)
-    graph, entries = Plan.from_recipes(config), world[1]
+    plan, entries = Plan.from_recipes(config), world[1]
     id = "rebuild/talkative"
     place = replace(config, store=CONFIG.work / "without")
-    layers = root(CONFIG, graph, id, entries)
-    first = build_package(place, Store(place), graph.recipes[id], layers, None, key="talkative")
+    layers, recipe = root(CONFIG, plan, id, entries), plan.recipes[id]
+    first = build(place, Store(place), recipe, package_work(place, recipe, layers), None, key="talkative")
     try:
         with Jobserver(CONFIG.work / "jobs", CONFIG.jobs + 2) as jobserver:
-            result = vary(config, graph, id, {**entries, id: first, "packages/talkative": first}, jobserver)
+            result = vary(config, plan, id, {**entries, id: first, "packages/talkative": first}, jobserver)
     finally:
         Store(place).remove(first)
     said = "\n".join(result.lines)
@@ -202,17 +200,19 @@ def test_what_hangs_on_where_and_when_is_found(world: World, tmp_path: Path) -> 
 
 
 def test_a_build_without_a_declared_dependency_fails(world: World) -> None:
-    graph, entries = world
-    present = [name for name in graph.layers("rebuild/flex") if name != "m4"]
-    assert len(present) == len(graph.layers("rebuild/flex")) - 1
+    plan, entries = world
+    stack = plan.stack(plan.root_packages("rebuild/flex"))
+    present = [name for name in stack if name != "m4"]
+    assert len(present) == len(stack) - 1
     layers = compose(
         CONFIG,
-        [package_file(entries[graph.provider(name)], name) for name in present],
+        [package_file(entries[plan.provider(name)], name) for name in present],
         [],
-        installer(graph, entries),
+        installer(plan, entries),
     )
     place = replace(CONFIG, store=CONFIG.work / "without")
+    flex = plan.recipes["rebuild/flex"]
     with pytest.raises(BuildError, match="m4") as caught:
-        build_package(place, Store(place), graph.recipes["rebuild/flex"], layers, None, key="without")
-    assert "rebuild/flex failed: makepkg ended with status 4" in str(caught.value)
+        build(place, Store(place), flex, package_work(place, flex, layers), None, key="without")
+    assert "rebuild/flex failed: status 4" in str(caught.value)
     assert Store(place).find("without") is None

@@ -10,7 +10,7 @@ import pytest
 
 from mere_helpers.config import Config
 from mere_helpers.errors import RecipeError
-from mere_helpers.recipes.recipe import Source, function_text, load_recipe, load_recipes
+from mere_helpers.planning.recipe import Source, function_text, load_recipe, load_recipes
 
 from .conftest import sha256
 

@@ -11,8 +11,8 @@ import pytest
 from packaging.licenses import canonicalize_license_expression
 
 from mere_helpers.config import load_config
-from mere_helpers.recipes.plan import Plan
-from mere_helpers.recipes.recipe import Recipe, load_recipes
+from mere_helpers.planning.plan import Plan
+from mere_helpers.planning.recipe import Recipe, load_recipes
 
 CONFIG = load_config()
 RECIPES = load_recipes(CONFIG)

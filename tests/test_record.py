@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from mere_helpers.building.package_file import package_name
 from mere_helpers.config import Config, load_config
 from mere_helpers.errors import RecipeError
-from mere_helpers.proving.digests import Digests, recorded_digests, update
-from mere_helpers.proving.record import record_proof, recorded_proofs
-from mere_helpers.reading.evidence import proofs
-from mere_helpers.recipes.recipe import load_recipes
+from mere_helpers.planning.recipe import load_recipes
+from mere_helpers.press.evidence import proofs
+from mere_helpers.verify.digests import Digests, recorded_digests, update
+from mere_helpers.verify.records import record_proof, recorded_proofs
 
 ZLIB, BASH = "zlib-1-1-x86_64.pkg.tar.zst", "bash-1-1-x86_64.pkg.tar.zst"
 
@@ -46,11 +48,15 @@ def test_a_record_that_cannot_be_written_is_left_as_it_was(config: Config) -> No
     record_proof(config, "round 3", {ZLIB: "a" * 64})
     record = config.recipes / "proofs.toml"
     before = record.read_bytes()
-    # Root may write everywhere; where a folder stands in the way, nobody can write a file.
-    (config.recipes / "proofs.new").mkdir()
-    with pytest.raises(RecipeError, match=r"cannot write recipes/proofs\.toml: Is a directory"):
-        record_proof(config, "round 3", {BASH: "b" * 64}, refuted={ZLIB})
-    assert record.read_bytes() == before
+    # Root may write everywhere, but not files that are larger than the limit.
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(RecipeError, match=r"cannot write recipes/proofs\.toml: File too large"):
+            record_proof(config, "round 3", {BASH: "b" * 64}, refuted={ZLIB})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert record.read_bytes() == before and not list(config.recipes.glob(".proofs*"))
 
 
 def test_a_record_that_cannot_be_read_is_not_overwritten(config: Config) -> None:
@@ -62,7 +68,8 @@ def test_a_record_that_cannot_be_read_is_not_overwritten(config: Config) -> None
 def test_a_proof_about_an_older_package_is_not_taken_for_one_about_this(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mere_helpers.reading.evidence.load_config", lambda: config)
+    monkeypatch.setenv("MERE_CHECKOUT", str(config.checkout))
+    monkeypatch.setenv("MERE_STORE", str(config.store))
     update(config, Digests({}, {ZLIB: "a" * 64, BASH: "b" * 64}))
     record_proof(config, "round 3", {ZLIB: "a" * 64, BASH: "c" * 64})
     record_proof(config, "clang 14.0.6", {ZLIB: "a" * 64, "cross/gcc": "d" * 64})

@@ -10,16 +10,21 @@ from dataclasses import asdict
 import nbformat
 import pytest
 
+from mere_helpers.building.recorded import Cost, record_run, recorded_run
 from mere_helpers.config import Config, load_config
-from mere_helpers.drawing.figure import RED
-from mere_helpers.drawing.recorded import Cost, record_run, recorded_run
 from mere_helpers.errors import BuildError, MereError
-from mere_helpers.reading.book import chapters, texts
-from mere_helpers.reading.wanted import ids_of
-from mere_helpers.recipes.plan import Plan
+from mere_helpers.planning.plan import Plan
+from mere_helpers.press.book import chapters
+from mere_helpers.press.drawing import RED
+from mere_helpers.session import Session
 
 from . import svg
 from .test_notebooks import OTHER_PICTURES
+
+
+def texts(value: ast.AST) -> list[str]:
+    """The strings in an expression."""
+    return [node.value for node in ast.walk(value) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def committed() -> dict[tuple[str, ...], dict[str, str]]:
@@ -27,7 +32,7 @@ def committed() -> dict[tuple[str, ...], dict[str, str]]:
     found = {}
     for path in chapters(load_config()):
         for cell in nbformat.read(path, as_version=4).cells:
-            names = tuple(texts(ast.parse(cell.source))) if cell.source.startswith("figure(") else ()
+            names = tuple(re.findall(r'"([^"]+)"', cell.source)) if cell.source.startswith("figure(") else ()
             if names and not OTHER_PICTURES & set(names):
                 found[names] = cell.outputs[0].data
     return found
@@ -101,7 +106,7 @@ def test_a_picture_of_costs_shows_what_the_builds_took(
     names: tuple[str, ...], builds: dict[str, dict[str, float]]
 ) -> None:
     data = PICTURES[names]
-    costs = {id: builds[id]["cpu_s"] for id in ids_of(Plan.from_recipes(load_config()), names)}
+    costs = {id: builds[id]["cpu_s"] for id in Session(load_config()).resolve(names)}
     seconds = drawn(data["text/html"], "processor time in seconds")
     units = drawn(data["text/html"], "SBU")
     assert len(seconds) == len(costs)

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.building.repository import Repository, install, publish, tamper
-from mere_helpers.building.schedule import found
 from mere_helpers.config import Config, load_config
-from mere_helpers.containers.sandbox import Bind, Sandbox
 from mere_helpers.errors import ContainerError, RepositoryError
-from mere_helpers.reading.wanted import ids_of, installed
-from mere_helpers.recipes.plan import Plan
+from mere_helpers.sandbox.sandbox import Bind, Sandbox
+from mere_helpers.session import Session
 
 pytest_plugins = ("tests.rooms",)
 pytestmark = pytest.mark.containers
@@ -26,12 +24,12 @@ World = tuple[Repository, Path]
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    graph = Plan.from_recipes(CONFIG)
-    ids = ids_of(graph, ["packages"])
-    missing = set(ids) - set(found(CONFIG, ids, plan=graph))
+    session = Session(CONFIG)
+    ids = session.resolve(["packages"])
+    missing = set(ids) - set(session.present(ids))
     if missing:
         pytest.skip(f"{len(missing)} packages are not built yet: make bootstrap")
-    return installed(CONFIG)
+    return session.install()
 
 
 def test_the_key_is_private_while_it_signs(room: Config, busybox: Path) -> None:

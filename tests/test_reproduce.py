@@ -11,9 +11,9 @@ import pytest
 
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError, DifferenceError
-from mere_helpers.proving.provenance import STATEMENTS
-from mere_helpers.proving.reproduce import _compare
-from mere_helpers.storage.store import Entry
+from mere_helpers.store.store import Entry
+from mere_helpers.verify.provenance import STATEMENTS
+from mere_helpers.verify.repro import compare
 
 from .rooms import write_package
 
@@ -33,12 +33,12 @@ def _built(tmp_path: Path, files: dict[str, str]) -> Entry:
 
 
 def test_the_same_bytes_are_equal(config: Config, given: Path, tmp_path: Path) -> None:
-    result = _compare(config, given, _built(tmp_path, {"lib/libz.so": "bytes"}))
+    result = compare(config, given, _built(tmp_path, {"lib/libz.so": "bytes"}))
     assert list(result.equal) == [given.name] and not result.different
 
 
 def test_another_payload_is_a_difference_that_names_the_member(config: Config, given: Path, tmp_path: Path) -> None:
-    result = _compare(config, given, _built(tmp_path, {"lib/libz.so": "other"}))
+    result = compare(config, given, _built(tmp_path, {"lib/libz.so": "other"}))
     assert result.different == (given.name,) and not result.equal
     with pytest.raises(
         DifferenceError, match=r"cannot be reproduced: zlib-1-1-x86_64.pkg.tar.zst\n.*lib/libz\.so"
@@ -51,7 +51,7 @@ def test_what_cannot_be_read_as_a_package_is_a_difference_nevertheless(
     config: Config, given: Path, tmp_path: Path
 ) -> None:
     given.write_bytes(b"tampered")
-    result = _compare(config, given, _built(tmp_path, {"lib/libz.so": "bytes"}))
+    result = compare(config, given, _built(tmp_path, {"lib/libz.so": "bytes"}))
     assert result.different == (given.name,)
     assert result.lines[0].startswith("(where they differ could not be found out: ")
 
@@ -63,7 +63,7 @@ def test_other_bytes_with_the_same_payload_are_a_difference(config: Config, give
     # The same archive, packed without a checksum.
     packed = subprocess.run(["zstd", "-cq", "--no-check"], input=unpacked, capture_output=True, check=True).stdout
     file.write_bytes(packed)
-    result = _compare(config, given, again)
+    result = compare(config, given, again)
     assert result.different == (given.name,) and result.lines[0].startswith("the payload is equal")
 
 
@@ -73,7 +73,7 @@ def test_a_file_under_another_name_is_not_taken_for_the_one_beside_it(
     copy = given.with_name("copy.pkg.tar.zst")
     copy.write_bytes(b"tampered")
     with pytest.raises(BuildError, match=r"the recipe makes zlib-1-1-x86_64.pkg.tar.zst, and not copy"):
-        _compare(config, copy, _built(tmp_path, {"lib/libz.so": "bytes"}))
+        compare(config, copy, _built(tmp_path, {"lib/libz.so": "bytes"}))
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def test_a_difference_may_come_from_other_settings(
         "predicate": {"buildDefinition": {"resolvedDependencies": materials}},
     }
     given.with_name(STATEMENTS).write_text(f"{json.dumps(statement)}\n")
-    found = _compare(config, given, _built(tmp_path, {"lib/libz.so": "other"}))
+    found = compare(config, given, _built(tmp_path, {"lib/libz.so": "other"}))
     assert found.different and found.hint.startswith(hint) and bool(found.hint) == bool(hint)
 
 
 def test_a_stranger_s_statements_that_cannot_be_read_tell_nothing(config: Config, given: Path, tmp_path: Path) -> None:
     for text in ("<html>", "{}", '{"subject": 5}'):
         given.with_name(STATEMENTS).write_text(text)
-        found = _compare(config, given, _built(tmp_path, {"lib/libz.so": "other"}))
+        found = compare(config, given, _built(tmp_path, {"lib/libz.so": "other"}))
         assert found.different and found.hint.startswith("perhaps it was made with another")

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from mere_helpers.containers.running import Ended, follow
+from mere_helpers.process import Result, follow
 
 from .rooms import CHECKOUT
 
 MIB = 1 << 20
 
 
-def _follow(folder: Path, script: str, **options: Any) -> Ended:
+def _follow(folder: Path, script: str, **options: Any) -> Result:
     # As in a container, what is killed is a child of the program that is followed.
     command = ["sh", "-c", 'sh -c "$1" & wait $!', "sh", script]
     with open(folder / "log", "wb", buffering=0) as log:
@@ -27,7 +27,7 @@ def _follow(folder: Path, script: str, **options: Any) -> Ended:
 
 def test_who_ends_by_himself_has_no_reason(tmp_path: Path) -> None:
     ended = _follow(tmp_path, "echo fine; exit 3", timeout=60, disk=tmp_path, reserve=0)
-    assert (ended.code, ended.reason, ended.tail) == (3, "", b"fine\n")
+    assert (ended.code, ended.reason, ended.tail) == (3, "", "fine\n")
 
 
 def test_too_much_output_ends_it(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_who_fills_the_disk_is_ended_before_it_is_full(tmp_path: Path) -> None:
     script = f"""
 import os, shutil
 from pathlib import Path
-from mere_helpers.containers.running import follow
+from mere_helpers.process import follow
 disk = Path({str(tmp_path)!r})
 fill = "for i in 1 2 3 4 5 6 7 8; do head -c 1048576 /dev/zero > $i; sleep 0.4; done"
 with open(os.devnull, "wb", buffering=0) as log:

@@ -23,12 +23,12 @@ import pytest
 
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.config import Config
-from mere_helpers.containers.idmap import IdRange, as_mapped_root, id_range
-from mere_helpers.containers.memory import own_groups, process_bytes
-from mere_helpers.containers.orphans import Orphans
-from mere_helpers.containers.running import follow
-from mere_helpers.containers.sandbox import BUILDER, Bind, Overlay, Result, Sandbox
 from mere_helpers.errors import ContainerError
+from mere_helpers.process import follow
+from mere_helpers.sandbox.idmap import IdRange, as_mapped_root, id_range
+from mere_helpers.sandbox.limits import process_bytes
+from mere_helpers.sandbox.orphans import Orphans
+from mere_helpers.sandbox.sandbox import BUILDER, Bind, Overlay, Result, Sandbox
 
 from .rooms import CHECKOUT
 
@@ -278,23 +278,24 @@ def test_fork_bomb_ends(room: Config, busybox: Path) -> None:
     # With a smaller limit than usual, for the sake of whoever else uses this machine.
     script = (
         "import pathlib; from mere_helpers.config import Config\n"
-        "from mere_helpers.containers.sandbox import Sandbox\n"
+        "from mere_helpers.sandbox.sandbox import Sandbox\n"
         f"here = pathlib.Path({str(room.store)!r})\n"
         f"config = Config(checkout=pathlib.Path({str(room.checkout)!r}), store=here, sources=here)\n"
         f"with Sandbox(config, [pathlib.Path({str(busybox)!r})]) as container:\n"
         "    bomb = 'bomb() { bomb | bomb & }; bomb; sleep 779'\n"
-        "    result = container.run(['/bin/sh', '-c', bomb], timeout=2)\n"
-        'print(bool(result.reason), "can\'t fork" in result.tail)\n'
+        "    result = container.run(['/bin/sh', '-c', bomb], timeout=30)\n"
+        "print(result.reason)\n"
     )
     command = ["prlimit", "--nproc=300:300", sys.executable, "-c", script]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("True True\n", "")
+    assert (done.stdout, done.stderr) == ("it ran more than 150 processes at a time\n", "")
     assert not processes("sleep 779") and not left_over(room)
 
 
 def test_no_file_grows_without_end(room: Config, busybox: Path) -> None:
-    result = sh(room, busybox, "ulimit -f; ulimit -c; ulimit -n; truncate -s 17g /file")
-    assert result.tail.split()[:2] == [str((16 << 30) // 512), "0"] and result.code
+    result = sh(room, busybox, "ulimit -f; ulimit -c; grep processes /proc/self/limits; truncate -s 17g /file")
+    size, core, _, _, processes, *_ = result.tail.split()
+    assert (size, core) == (str((16 << 30) // 512), "0") and int(processes) <= 8192 and result.code
 
 
 def test_nothing_left_after_an_exception(room: Config, busybox: Path) -> None:
@@ -309,7 +310,7 @@ def test_killed_run_leaves_nothing_for_long(room: Config, busybox: Path, kind: s
     marker = f"8{kind:03d}.{os.getpid()}"
     script = (
         "import sys, pathlib; from mere_helpers.config import Config\n"
-        "from mere_helpers.containers.sandbox import Sandbox\n"
+        "from mere_helpers.sandbox.sandbox import Sandbox\n"
         f"here = pathlib.Path({str(room.store)!r})\n"
         f"config = Config(checkout=pathlib.Path({str(room.checkout)!r}), store=here, sources=here)\n"
         f"with Sandbox(config, [pathlib.Path({str(busybox)!r})]) as container:\n"
@@ -323,8 +324,7 @@ def test_killed_run_leaves_nothing_for_long(room: Config, busybox: Path, kind: s
     assert bool(left_over(room)) == (kind == signal.SIGKILL)
     assert sh(room, busybox, "true").code == 0
     assert not left_over(room)
-    assert not list(Path("/sys/fs/cgroup").glob(f"*/lxc.*.mere-{process.pid}-*"))
-    assert not [base for base in own_groups("memory", "pids") if (base / f"mere-run-{process.pid}").exists()]
+    assert not list(Path("/sys/fs/cgroup").rglob(f"lxc.*.mere-{process.pid}-*"))
 
 
 def test_links_that_a_build_made_are_not_followed(room: Config, busybox: Path) -> None:

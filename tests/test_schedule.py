@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.building.builders import Build
-from mere_helpers.building.schedule import BudgetError, deadline, found, offered, run
-from mere_helpers.building.timeline import Event
+from mere_helpers.building.costs import Event
+from mere_helpers.building.scheduler import BudgetError, deadline, found, offered, run
 from mere_helpers.config import Config
 from mere_helpers.errors import BuildError, MereError
-from mere_helpers.recipes.plan import Plan
-from mere_helpers.storage.export import export
-from mere_helpers.storage.store import Entry
+from mere_helpers.planning.plan import Plan
+from mere_helpers.store.store import Entry
+from mere_helpers.store.substitutes import export
 
 
 class Builders(dict):
@@ -249,8 +249,8 @@ def _run_elsewhere(config: Config, log: Path) -> subprocess.Popen:
 import sys
 from pathlib import Path
 from mere_helpers.config import Config
-from mere_helpers.building.schedule import run
-from mere_helpers.building.timeline import print_watch
+from mere_helpers.building.scheduler import run
+from mere_helpers.building.costs import print_watch
 from tests.test_schedule import ALL_SLEEP
 checkout, store = map(Path, sys.argv[1:])
 run(Config(checkout, store, store / "sources", jobs=2), ["packages/hello"], builders=ALL_SLEEP, watch=print_watch)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-SETUP = Path(__file__).parents[1] / "mere_helpers/machine/setup.sh"
+SETUP = Path(__file__).parents[1] / "mere_helpers/host/setup.sh"
 COUNT = 65536
 
 #: Awks, which print large numbers in ways of their own.

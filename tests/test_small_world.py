@@ -10,7 +10,7 @@ import pytest
 from mere_helpers.building.layers import package_layer
 from mere_helpers.building.package_file import package_info
 from mere_helpers.config import Config
-from mere_helpers.containers.sandbox import Bind, Sandbox
+from mere_helpers.sandbox.sandbox import Bind, Sandbox
 
 from .rooms import CHECKOUT
 from .test_package import Bench

@@ -6,7 +6,6 @@ import errno
 import json
 import multiprocessing
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -20,9 +19,9 @@ import pytest
 
 from mere_helpers.config import Config
 from mere_helpers.errors import StoreError
-from mere_helpers.storage.lock import Locks
-from mere_helpers.storage.store import Entry, Store
-from mere_helpers.storage.tree import digest
+from mere_helpers.files import digest
+from mere_helpers.locks import Locks
+from mere_helpers.store.store import Entry, Store
 
 from .test_tree import nest
 
@@ -32,7 +31,7 @@ _WRITER = """
 import sys, time
 from pathlib import Path
 from mere_helpers.config import Config
-from mere_helpers.storage.store import Store
+from mere_helpers.store.store import Store
 store = Path(sys.argv[1])
 def produce(folder):
     for number in range(200):
@@ -129,27 +128,6 @@ def test_clean_leaves_alone_what_somebody_works_on(store: Store) -> None:
     store.add("packages/a", KEY, {}, produce)
 
 
-def test_clean_leaves_trash_to_the_living_and_removes_that_of_the_dead_in_the_background(store: Store) -> None:
-    trash = store.config.work / "trash"
-    now = time.monotonic_ns()
-    with subprocess.Popen(["true"]) as dead:
-        pass
-    living = [trash / f"make.{os.getpid()}.{now}", trash / f"make.{os.getppid()}.{now}"]
-    # The last is of a process of before that had our number, as they do when a machine in a container starts again.
-    abandoned = [trash / f"zlib.1.0.{dead.pid}.{now}", trash / "stray", trash / f"gcc.{os.getpid()}.1"]
-    for path in living + abandoned:
-        (path / "folder").mkdir(parents=True)
-        (path / "folder" / "file").touch()
-        (path / "folder").chmod(0o500)
-    store.clean()
-    assert not any(path.exists() for path in abandoned)
-    end = time.monotonic() + 10
-    while len(list(trash.iterdir())) > len(living):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    assert all((path / "folder/file").exists() for path in living)
-
-
 @pytest.mark.parametrize("place", ["entries/" + KEY, "entries/" + KEY + ".old", "steps/cross-python3.11"])
 def test_clean_gets_over_everything_that_a_build_may_leave(store: Store, place: str) -> None:
     path = store.config.work / place
@@ -166,17 +144,15 @@ def test_clean_gets_over_everything_that_a_build_may_leave(store: Store, place: 
 def test_clean_never_ends_a_run_because_of_what_cannot_be_removed(store: Store) -> None:
     path = store.config.work / "entries" / KEY
     path.mkdir(parents=True)
-    (store.config.work / "trash/old").mkdir(parents=True)
     script = f"""
 from pathlib import Path
 from mere_helpers.config import Config
-from mere_helpers.storage.store import Store
+from mere_helpers.store.store import Store
 store = Path({str(store.config.store)!r})
 Store(Config(store.parent, store, store / "sources")).clean()
 """
     # To a user who is not mapped, these directories are somebody else's.
-    for folder in (path.parent, store.config.work / "trash"):
-        folder.chmod(0o555)
+    path.parent.chmod(0o555)
     subprocess.run(["unshare", "--user", "--", sys.executable, "-c", script], check=True)
 
 
@@ -371,7 +347,7 @@ import subprocess
 from pathlib import Path
 from mere_helpers.config import Config
 from mere_helpers.errors import StoreError
-from mere_helpers.storage.store import Store
+from mere_helpers.store.store import Store
 place = Path({str(folder)!r})
 store = Store(Config(place, place / "store", place / "sources"))
 def mount(*words): subprocess.run(["mount", *words, str(place)], check=True)
@@ -414,7 +390,3 @@ store.verify(store.find("a"))
 """
     said = _in_small_store(tmp_path, script)
     assert "Read-only file system" in said and "MERE_STORE" in said
-
-
-def test_store_travels_to_other_processes(store: Store) -> None:
-    assert pickle.loads(pickle.dumps(store)).config == store.config

@@ -21,10 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mere_helpers.config import Config
 from mere_helpers.errors import StoreError
-from mere_helpers.storage.export import export
-from mere_helpers.storage.signed_index import OLD, read_index
-from mere_helpers.storage.store import Entry, Store
-from mere_helpers.storage.substitutes import Substitutes
+from mere_helpers.store.signed_index import read_index
+from mere_helpers.store.store import Entry, Store
+from mere_helpers.store.substitutes import OLD, Substitutes, export
 
 from .packing import pack, publish
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.storage.tail import MOST, last_beginning, last_lines
+from mere_helpers.files import MOST, last_beginning, last_lines
 
 
 @pytest.fixture

@@ -5,23 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from mere_helpers.errors import StoreError
-from mere_helpers.storage.trash import discard
-from mere_helpers.storage.tree import (
-    DEEPEST,
-    FULL,
-    digest,
-    disk_trouble,
-    full_or,
-    listing,
-    remove_tree,
-)
+from mere_helpers.files import DEEPEST, FULL, digest, disk_trouble, full_or, listing, remove_tree
 
 
 @pytest.fixture
@@ -127,7 +117,7 @@ def test_an_ordinary_user_removes_locked_directories_however_deep(tmp_path: Path
     os.link(tmp_path / "linked", tmp_path / "deep/linked")
     (tmp_path / "deep").chmod(mode)
     # Whoever runs the tests, in there it is the owner of the files and has no other right.
-    script = "import sys; from pathlib import Path; from mere_helpers.storage.tree import remove_tree"
+    script = "import sys; from pathlib import Path; from mere_helpers.files import remove_tree"
     script += "; remove_tree(Path(sys.argv[1]))"
     command = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--", sys.executable, "-c", script]
     subprocess.run([*command, str(tmp_path / "deep")], check=True)
@@ -147,22 +137,12 @@ def test_two_may_remove_the_same_tree(tmp_path: Path) -> None:
 
 def test_a_hint_is_about_the_disk_only_where_the_disk_is_full(tmp_path: Path) -> None:
     assert full_or(tmp_path, "look at the log") == "look at the log"
-    script = "import sys; from pathlib import Path; from mere_helpers.storage.tree import full_or"
+    script = "import sys; from pathlib import Path; from mere_helpers.files import full_or"
     script += '; print(full_or(Path(sys.argv[1]), "look at the log"))'
     mount = 'mount -t tmpfs -o size=1m none "$1" && exec "$2" -c "$3" "$1"'
     command = ["unshare", "--user", "--map-root-user", "--mount", "--", "sh", "-c", mount, "sh"]
     done = subprocess.run([*command, str(tmp_path), sys.executable, script], capture_output=True, text=True, check=True)
     assert done.stdout == f"{FULL}\n"
-
-
-def test_discarded_folder_is_gone_at_once_and_its_files_soon(tree: Path, tmp_path: Path) -> None:
-    discard(tree, tmp_path / "trash")
-    assert not tree.exists()
-    discard(tree, tmp_path / "trash")
-    end = time.monotonic() + 10
-    while list((tmp_path / "trash").iterdir()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_remove_tree_follows_no_link(tree: Path, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.fetching.source import source_path
-from mere_helpers.proving.digests import Digests, recorded_digests, update
-from mere_helpers.proving.record import record_proof, recorded_proofs
-from mere_helpers.reading.cli import OUT_OF_TIME, UNTRIED
+from mere_helpers.cli import OUT_OF_TIME, UNTRIED
+from mere_helpers.fetching.cache import source_path
+from mere_helpers.verify.digests import Digests, recorded_digests, update
+from mere_helpers.verify.records import record_proof, recorded_proofs
 
 from .small_rounds import SmallRounds, file_of
 
@@ -131,7 +131,7 @@ def test_a_deadline_that_has_passed_refutes_nothing(rounds: SmallRounds, record:
 
 def test_a_missing_source_refutes_nothing(rounds: SmallRounds, record: Path) -> None:
     before = record.read_bytes()
-    (source,) = {source_path(rounds.config, s) for s in rounds.graph.recipes["rebuild/same"].sources}
+    (source,) = {source_path(rounds.config, s) for s in rounds.plan.recipes["rebuild/same"].sources}
     source.unlink()
     vary = rounds.command("vary", "same", MERE_OFFLINE="1")
     confirm = rounds.command("confirm")

@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from mere_helpers.config import Config, load_config
 from mere_helpers.errors import RecipeError, SourceError
-from mere_helpers.fetching import usual
-from mere_helpers.fetching.debian import DebianFile
-from mere_helpers.fetching.usual import SUBJECTS, UsualPackage, changes, found, recorded, update
+from mere_helpers.press import debian_packages as usual
+from mere_helpers.press.debian_packages import SUBJECTS, UsualPackage, changes, found, recorded, update
+
+from .apt import Apt
 
 INDEX = """\
 Package: gawk
@@ -62,23 +67,18 @@ ONE = UsualPackage("sed", "sed", "4-1", "a" * 64, 100, 50, ("sed",))
 
 
 class Archive:
-    """Stands in for Debian: an index, and packages made by dpkg-deb."""
+    """Stands in for Debian: an index, and packages made by dpkg-deb, in a folder that is asked as a mirror."""
 
     def __init__(self, folder: Path) -> None:
         self.packages = {name: _deb(folder / name, files) for name, files in FILES.items()}
-        self.asked: list[str] = []
 
-    def ask(self, program: str, *arguments: str) -> str:
-        if "dumpavail" in arguments:
-            return INDEX
-        self.asked = [argument for argument in arguments if "=" in argument]
-        return "".join(
-            f"'http://a.example/{name}' {name}_1_amd64.deb 42 SHA256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
-            for name, path in self.packages.items()
-        )
-
-    def download(self, file: DebianFile, target: Path) -> None:
-        shutil.copy(self.packages[file.name.partition("_")[0]], target)
+    def index(self) -> str:
+        stanzas = []
+        for stanza in INDEX.split("\n\n"):
+            name = stanza.split()[1]
+            data = self.packages[name].read_bytes() if name in self.packages else b""
+            stanzas.append(f"{stanza}\nFilename: pool/{name}.deb\nSHA256: {hashlib.sha256(data).hexdigest()}")
+        return "\n\n".join(stanzas)
 
 
 def _deb(folder: Path, files: dict[str, str]) -> Path:
@@ -98,25 +98,44 @@ def _deb(folder: Path, files: dict[str, str]) -> Path:
 
 
 @pytest.fixture
-def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Archive:
+def archive(tmp_path: Path, apt: Apt) -> Archive:
+    """apt's index is that of the archive, and Debian's address is the archive's folder."""
     if shutil.which("dpkg-deb") is None:
         pytest.skip("no dpkg-deb on this host")
     made = Archive(tmp_path / "archive")
-    monkeypatch.setattr(usual, "DebianMirror", lambda *arguments, **options: made)
+    pool = tmp_path / "debian/pool/main"
+    for name, subject in {"gawk": "gawk", "locate": "findutils", "inetutils-syslogd": "inetutils"}.items():
+        (pool / subject[0] / subject).mkdir(parents=True)
+        shutil.copy(made.packages[name], pool / subject[0] / subject / f"{name}.deb")
+    apt.answer("apt-cache", made.index())
     return made
 
 
-def test_packages_of_the_subjects_are_read(config: Config, archive: Archive) -> None:
+@pytest.fixture
+def debian(tmp_path: Path, apt: Apt, archive: Archive, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The archive on the web."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        apt.knows(f"http://127.0.0.1:{server.server_port}/debian")
+        yield
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("debian")
+def test_packages_of_the_subjects_are_read(config: Config) -> None:
     locate, gawk = found(config)
-    assert archive.asked == ["gawk=1:5-1", "locate=4-1+b1", "inetutils-syslogd=2-1"]
     assert (gawk.subject, gawk.version, gawk.installed, gawk.programs) == ("gawk", "1:5-1", 8, 5)
     assert gawk.commands == ("awk", "gawk"), "upstream's link is none of Debian's package"
     assert (locate.subject, locate.programs) == ("findutils", 2)
     assert locate.commands == ("locate", "updatedb"), "without Debian's mark, and links count"
 
 
-def test_the_one_syslogd_counts_as_sysklogd() -> None:
-    assert usual._subjects(INDEX)["inetutils-syslogd", "2-1"] == "sysklogd"
+def test_the_one_syslogd_counts_as_sysklogd(archive: Archive) -> None:
+    candidates = usual._candidates(archive.index())
+    assert [name for _, name, _ in candidates.values()] == ["gawk", "locate", "inetutils-syslogd"]
+    assert ("sysklogd", "inetutils-syslogd", "2-1") in candidates.values()
 
 
 @pytest.mark.parametrize(
@@ -127,11 +146,17 @@ def test_marks_are_taken_off(name: str, command: str) -> None:
     assert usual._MARK.sub("", name) == command
 
 
-def test_a_package_that_is_not_what_the_index_says_is_refused(
-    config: Config, archive: Archive, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(archive, "download", lambda file, target: target.write_text("something else"))
-    with pytest.raises(SourceError, match="is not what the index says"):
+@pytest.mark.usefixtures("debian")
+def test_a_package_that_is_not_what_the_index_says_is_refused(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "debian/pool/main/g/gawk/gawk.deb").write_text("something else")
+    with pytest.raises(SourceError, match=r"(?s)no good copy of gawk\.deb.*differs from the pin"):
+        found(config)
+
+
+@pytest.mark.usefixtures("debian")
+def test_without_a_signed_index_nothing_is_read(config: Config, apt: Apt) -> None:
+    apt.answer("apt-cache", "")
+    with pytest.raises(SourceError, match="no index"):
         found(config)
 
 

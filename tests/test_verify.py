@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from mere_helpers import cli
 from mere_helpers.config import Config
 from mere_helpers.errors import StoreError
-from mere_helpers.proving.verify import CHECKS, check_entries, check_sources, verify
-from mere_helpers.reading import cli
-from mere_helpers.storage.store import Entry, Store
+from mere_helpers.store.store import Entry, Store
+from mere_helpers.verify.contents import CHECKS, Checked, check_entries, check_sources, verify
 
 from .conftest import sha256
 from .test_store import fill
@@ -44,13 +44,11 @@ def problem(config: Config) -> tuple[str, str]:
 
 
 def test_a_store_that_is_whole(config: Config, entry: Entry) -> None:
-    table = verify(config)
-    assert table.rows == (("builds", "2", "10 B"), ("source files", "2", "8 B"), ("layers", "0", ""))
-    assert repr(table).endswith("Everything is what it was.")
+    assert verify(config) == [Checked("builds", 2, 10), Checked("source files", 2, 8), Checked("layers")]
 
 
 def test_an_empty_store_is_whole_and_stays_unmade(config: Config) -> None:
-    assert [row[1] for row in verify(config).rows] == ["0", "0", "0"]
+    assert [part.count for part in verify(config)] == [0, 0, 0]
     assert not config.store.exists()
 
 

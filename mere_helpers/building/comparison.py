@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..config import Config, clean_environment
-from ..containers.sandbox import BUILDER, Bind, Sandbox
-from ..storage.archive import read_archive
+from ..sandbox.sandbox import BUILDER, Bind, Sandbox
+from ..store.archive import read_archive
 from .gate import attributes
 from .package_file import SUFFIX
 
@@ -39,7 +39,7 @@ def payload(file: Path) -> dict[str, str]:
 
     Raises
     ------
-    BuildError
+    PackageError
         The file is not a package, or has two members of one name.
     """
     archive = read_archive(file)
@@ -49,7 +49,7 @@ def payload(file: Path) -> dict[str, str]:
             continue
         content, size = member.sha256 or hashlib.sha256().hexdigest(), member.size
         if member.name == _LISTING and _LISTING in archive.texts:
-            listing = _without_environment(archive.texts[_LISTING])
+            listing = re.sub(r"^\./\.BUILDINFO .*\n", "", archive.texts[_LISTING], flags=re.MULTILINE)
             content, size = hashlib.sha256(listing.encode("latin-1")).hexdigest(), len(listing)
         about = [member.name, member.type, member.mode, member.mtime, size, member.link]
         owner = [member.uid, member.gid, member.uname, member.gname]
@@ -67,19 +67,13 @@ def payload_digest(file: Path) -> str:
 
 
 def differences(config: Config, first: Path, second: Path) -> list[str]:
-    """Where the packages in two folders differ in their payloads, a line for each place; nothing if they are equal.
+    """Where the packages in two directories differ in their payloads, a line for each place; nothing if they are equal.
 
-    Parameters
-    ----------
-    config : Config
-        Its store is where diffoscope gets a sandbox.
-    first, second : Path
-        Folders of package files. Where the host has diffoscope, what it finds in the first package that differs is
-        part of the answer.
+    Where the host has diffoscope, what it finds in the first package that differs is part of the answer.
 
     Raises
     ------
-    BuildError
+    PackageError
         A file is not a package.
     """
     lines = []
@@ -105,10 +99,6 @@ def _members(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
     if not lines and list(first) != list(second):
         lines.append("the order of the members differs")
     return lines
-
-
-def _without_environment(listing: str) -> str:
-    return re.sub(r"^\./\.BUILDINFO .*\n", "", listing, flags=re.MULTILINE)
 
 
 def _diffoscope(config: Config, first: Path, second: Path) -> list[str]:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..errors import BuildError
-from ..recipes.recipe import Recipe
-from ..storage.archive import DIRECTORY, FILE, HARD_LINK, SYMLINK, Archive, Member, read_archive
+from ..errors import PackageError
+from ..planning.recipe import Recipe
+from ..store.archive import DIRECTORY, FILE, HARD_LINK, SYMLINK, Archive, Member, read_archive
 from .package_file import SUFFIX, installed, parse_fields
 
 #: One hierarchy: these are links of base-layout, and nothing is installed through a link.
@@ -56,8 +56,6 @@ def problems(
 
     Parameters
     ----------
-    file : Path
-        The package.
     forbidden : iterable of str
         Paths of the build that no file or link may mention.
     setuid, mentions : iterable of str
@@ -67,7 +65,7 @@ def problems(
 
     Raises
     ------
-    BuildError
+    PackageError
         It is not a package, as `read_archive`.
     """
     return _problems(read_archive(file, forbidden), tuple(setuid), tuple(mentions), about)
@@ -80,8 +78,6 @@ def collect(
 
     Parameters
     ----------
-    recipe : Recipe
-        What was built.
     names : sequence of str
         All names in the output directory.
     open : callable
@@ -93,7 +89,7 @@ def collect(
 
     Raises
     ------
-    BuildError
+    PackageError
         A file is not a package, or too large for one.
     ContainerError
         A file cannot be opened.
@@ -111,7 +107,7 @@ def collect(
         _copy(name, open(name), target / name)
         archive = read_archive(target / name, forbidden)
         if ".PKGINFO" not in archive.texts:
-            raise BuildError(f"{name} has no .PKGINFO")
+            raise PackageError(f"{name} has no .PKGINFO")
         # From now on only file names are asked, so each has to be what its package says of itself.
         info = parse_fields(archive.texts[".PKGINFO"])
         package, version, machine = (_only(info, field) for field in ("pkgname", "pkgver", "arch"))
@@ -139,10 +135,10 @@ def _copy(name: str, source: int, target: Path) -> None:
     with os.fdopen(source, "rb") as file:
         size = os.fstat(source).st_size
         if size > _LARGEST:
-            raise BuildError(f"{name} has {size:,} bytes; a package may have {_LARGEST:,}")
+            raise PackageError(f"{name} has {size:,} bytes; a package may have {_LARGEST:,}")
         # Nobody who packs leaves holes, which cost nothing there and would be filled with zeros here.
         if size and os.lseek(source, 0, os.SEEK_HOLE) < size:
-            raise BuildError(f"{name} is not a package: there are holes in the file")
+            raise PackageError(f"{name} is not a package: there are holes in the file")
         os.lseek(source, 0, os.SEEK_SET)
         with target.open("xb") as copy:
             shutil.copyfileobj(file, copy, 1 << 20)

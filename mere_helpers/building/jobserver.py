@@ -12,7 +12,6 @@ import os
 import select
 import shutil
 import struct
-import tempfile
 import termios
 import threading
 import time
@@ -21,10 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import cycle, islice
 from pathlib import Path
-from types import TracebackType
+from typing import Self
 
-from ..storage.lock import lock
-from ..storage.tree import disk_trouble
+from ..locks import claim
 
 #: Seconds between two looks at the fifos, while tokens wait for somebody to take them; make's own jobs take longer.
 _TICK_S = 0.01
@@ -36,15 +34,8 @@ _SLOWEST_TICK_S = 0.05
 class Lease:
     """What one build gets of the pool: a fifo of its own. `Jobserver.lease` makes it, and alone gives and takes tokens.
 
-    Attributes
-    ----------
-    folder : Path
-        A directory that contains the fifo and nothing else, to be mounted into the sandbox, read-only: a fifo on a
-        read-only mount can still be written to, but not be replaced.
-    path : Path
-        The fifo.
-    stop : threading.Event
-        The jobserver's.
+    Its `folder` contains the fifo and nothing else, and is mounted into the sandbox, read-only: a fifo on a read-only
+    mount can still be written to, but not be replaced.
     """
 
     def __init__(self, folder: Path, tokens: int, stop: threading.Event) -> None:
@@ -63,13 +54,7 @@ class Lease:
         self.given = 0
 
     def makeflags(self, inside: Path | str | None = None) -> str:
-        """The value of MAKEFLAGS for the build.
-
-        Parameters
-        ----------
-        inside : Path or str, optional
-            Where the build sees the fifo, if that is not `path`.
-        """
+        """The value of MAKEFLAGS for a build that sees the fifo as `inside`, by default as we do."""
         return f"-j{self._tokens + 1} --jobserver-auth=fifo:{inside or self.path}"
 
     def count(self) -> int:
@@ -100,38 +85,20 @@ class Lease:
 
 
 class Jobserver:
-    """A pool of tokens. A context manager: the fifos are there while it is open.
+    """A pool of tokens. A context manager: the fifos are there, in a new directory in `folder`, while it is open.
 
     Every make owns one job without asking and takes a token for each further one, so `n` builds in parallel run at
-    most `n` + `tokens` jobs.
+    most `n` + `tokens` jobs; `tokens` is usually one less than the machine has processors. Whoever waits for a build
+    that uses this jobserver looks now and then at `stop`, which is set when the run is to end.
 
     Each unread token is in one fifo at a time. We cannot see whether a make waits for one, so a token that is not taken
     moves to the fifo of the next build, many times a second.
-
-    Parameters
-    ----------
-    folder : Path
-        The fifos are made in a new directory in here; what killed runs left here is removed.
-    tokens : int
-        How many there are, usually one less than the machine has processors.
-    stop : threading.Event, optional
-        Set when the run is to end; whoever waits for a build that uses this jobserver looks at it now and then.
     """
 
     def __init__(self, folder: Path, tokens: int, stop: threading.Event | None = None) -> None:
         self.tokens = tokens
         self.stop = stop or threading.Event()
-        folder.mkdir(parents=True, exist_ok=True)
-        # Between the making of a directory and its lock, nobody must take it for a dead one.
-        gate = _lock(folder, wait=True)
-        try:
-            with disk_trouble():
-                _remove_dead(folder)
-                self._folder = Path(tempfile.mkdtemp(prefix="jobs-", dir=folder))
-                self._alive = _lock(self._folder, wait=True)
-        finally:
-            os.close(gate)
-        self._folder.chmod(0o755)
+        self._folder, self._alive = claim(folder, "jobs-", _remove)
         self._guard = threading.Lock()
         self._leases: deque[Lease] = deque()
         self._made = 0
@@ -142,10 +109,10 @@ class Jobserver:
         # Told once for each time that something is written, not as long as something is there.
         self._written.register(self._changed, select.EPOLLIN | select.EPOLLET)
 
-    def __enter__(self) -> Jobserver:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -215,22 +182,7 @@ class Jobserver:
         return idle
 
 
-def _remove_dead(folder: Path) -> None:
-    """Remove the fifos of runs that were killed."""
-    for left in folder.glob("jobs-*"):
-        alive = _lock(left, wait=False)
-        if alive >= 0:
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(alive)
-
-
-def _lock(folder: Path, *, wait: bool) -> int:
-    """Open and lock a directory; -1 if somebody else holds the lock, or it is gone."""
-    try:
-        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return -1
-    if lock(file, wait=wait):
-        return file
-    os.close(file)
-    return -1
+def _remove(folder: Path, alive: int) -> None:
+    """Remove the fifos of a run that was killed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(alive)

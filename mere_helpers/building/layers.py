@@ -11,26 +11,26 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ..config import Config
-from ..containers.idmap import as_mapped_root, make_private
-from ..containers.sandbox import Bind, Sandbox
-from ..containers.untrusted import check_folder
 from ..errors import ContainerError, StoreError
-from ..storage.archive import DIRECTORY, FILE, HARD_LINK, SYMLINK, inventory
-from ..storage.lock import Locks
-from ..storage.tree import disk_trouble, full_or, sync_folder
+from ..files import disk_trouble, full_or, sha256, sync, write_atomically
+from ..locks import Locks
+from ..sandbox.idmap import as_mapped_root, make_private
+from ..sandbox.sandbox import Bind, Sandbox
+from ..sandbox.untrusted import check_folder
+from ..store.archive import DIRECTORY, FILE, HARD_LINK, SYMLINK, inventory
 from .package_file import installed
 
 #: Where an installer has its pacman, and where pacman notes what is installed.
 _PACMAN, _DATABASE = "mere/bin/pacman", "var/lib/pacman"
+
+#: How people look into a package file.
+_LOOK = "bsdtar -tvf"
 
 #: What pacman's database holds of one package, and of none.
 _NOTES = {"desc", "files", "mtree", "install"}
 
 #: Seconds that pacman gets for one package; the largest takes a few.
 _PATIENCE_S = 900.0
-
-#: Kind, permissions, target of a link, and sha256.
-_About = tuple[str, int, str, str]
 
 #: Kind, permissions in octal, owner, target of a link, and sha256.
 _File = tuple[str, str, str, str, str]
@@ -59,8 +59,6 @@ def package_layer(
     ----------
     config : Config
         Its `store` keeps the layers, by what is in the package file and which pacman installed it.
-    package_file : Path
-        The package.
     installer : sequence of Path
         The root, topmost directory first, of the sandbox in which ``/mere/bin/pacman`` installs the package.
     stop : threading.Event, optional
@@ -70,7 +68,7 @@ def package_layer(
     ------
     StoreError
         The package file or pacman cannot be read, or the store not written.
-    BuildError
+    PackageError
         It is no package, or one that our reader refuses.
     ContainerError
         pacman could not install the package; the message ends with what it said. Or it has installed something else
@@ -80,7 +78,7 @@ def package_layer(
     pacman = next((layer / _PACMAN for layer in installer if (layer / _PACMAN).exists()), installer[0] / _PACMAN)
     name = hashlib.sha256(f"{_sha256(package_file)} {_sha256(pacman)}".encode()).hexdigest()[:16]
     layer = config.store / "layers" / name
-    with Locks(config.store / "locks", stop or threading.Event()).hold(f"layer-{name}"):
+    with _lock(config, layer, stop):
         if not _unchanged(config, layer):
             with disk_trouble():
                 _install(config, package_file, installer, layer)
@@ -120,14 +118,18 @@ def remove_layers(config: Config, keep: Iterable[Path] = ()) -> None:
                 _remove(config, layer)
 
 
-def _lock(config: Config, layer: Path) -> AbstractContextManager[None]:
-    return Locks(config.store / "locks", threading.Event()).hold(f"layer-{layer.name}")
+def record_file(layer: Path) -> Path:
+    """What we know of a layer; it is ours, and out of reach of everybody inside. Without it the layer is made again."""
+    return layer.with_name(f"{layer.name}.json")
+
+
+def _lock(config: Config, layer: Path, stop: threading.Event | None = None) -> AbstractContextManager[None]:
+    return Locks(config.store / "locks", stop or threading.Event()).hold(f"layer-{layer.name}")
 
 
 def _sha256(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         raise StoreError(f"cannot read {path.name}: {error.strerror}") from error
 
@@ -139,74 +141,50 @@ def _install(config: Config, package_file: Path, installer: Sequence[Path], laye
     make_private(config, layer.parent)
     settings = layer.with_name(f"{layer.name}.conf")
     settings.write_text(_CONFIGURATION)
+    binds = [Bind(package_file.resolve(), f"/package/{package_file.name}"), Bind(settings, "/pacman.conf")]
     try:
-        files = _fill(config, package_file, installer, settings, expected, layer)
+        with Sandbox(config, installer, binds=binds, folders=(f"/layer/{_DATABASE}", "/aside")) as sandbox:
+            _run_pacman(sandbox, package_file)
+            check_folder(sandbox.upper, "layer")
+            made = sandbox.upper / "layer"
+            files = _files(config, made)
+            found = {name: about for name, about in files.items() if name in expected or not _is_note(name)}
+            names = sorted(expected.keys() | found.keys())
+            if different := [name for name in names if expected.get(name) != found.get(name)]:
+                raise ContainerError(
+                    f"pacman has not installed what is in {package_file.name}: {', '.join(different[:5])}",
+                    hint=f"{_LOOK} {shlex.quote(str(package_file))}   # two programs read this package differently",
+                )
+            # A name is given to what the disk has: after a power failure there is all of a layer, or nothing.
+            script = 'sync -f "$1" && mv -T "$1" "$2"'
+            as_mapped_root(config, ["sh", "-c", script, "sh", made, layer], own=True)
     finally:
         settings.unlink()
-    sync_folder(layer.parent)
-    aside = record_file(layer).with_suffix(".new")
-    aside.write_text(json.dumps({"state": _state(config, layer), "contents": _contents(files)}))
-    aside.replace(record_file(layer))
+    sync(layer.parent)
+    write_atomically(record_file(layer), json.dumps({"state": _state(config, layer), "contents": _contents(files)}))
 
 
-def _fill(
-    config: Config,
-    package_file: Path,
-    installer: Sequence[Path],
-    settings: Path,
-    expected: Mapping[str, _About],
-    layer: Path,
-) -> dict[str, _File]:
-    """Let pacman install the package in a sandbox, and give what it has made its name if it is as expected."""
-    binds = [Bind(package_file.resolve(), f"/package/{package_file.name}"), Bind(settings, "/pacman.conf")]
-    with Sandbox(config, installer, binds=binds, folders=(f"/layer/{_DATABASE}", "/aside")) as sandbox:
-        command = [f"/{_PACMAN}", "--root", "/layer", "--dbpath", f"/layer/{_DATABASE}", "--config", "/pacman.conf"]
-        command += ["--cachedir", "/aside", "--hookdir", "/aside", "--gpgdir", "/aside", "--logfile", "/dev/null"]
-        # Dependencies are other layers, so they are not looked for (-dd).
-        command += ["-Udd", "--noconfirm", "--noscriptlet", "--noprogressbar", f"/package/{package_file.name}"]
-        done = sandbox.run(command, timeout=_PATIENCE_S)
-        if done.code or done.reason:
-            said = done.reason or done.tail.strip()[-2000:]
-            hint = full_or(config.store, f"bsdtar -tvf {shlex.quote(str(package_file))}   # is it a package?")
-            raise ContainerError(f"pacman failed for {package_file.name}: {said}", hint=hint)
-        check_folder(sandbox.upper, "layer")
-        made = sandbox.upper / "layer"
-        files = _files(config, made)
-        _compare(package_file, expected, files)
-        # A name is given to what the disk has: after a power failure there is all of a layer, or nothing.
-        script = 'sync -f "$1" && mv -T "$1" "$2"'
-        as_mapped_root(config, ["sh", "-c", script, "sh", made, layer], own=True)
-    return files
+def _run_pacman(sandbox: Sandbox, package_file: Path) -> None:
+    command = [f"/{_PACMAN}", "--root", "/layer", "--dbpath", f"/layer/{_DATABASE}", "--config", "/pacman.conf"]
+    command += ["--cachedir", "/aside", "--hookdir", "/aside", "--gpgdir", "/aside", "--logfile", "/dev/null"]
+    # Dependencies are other layers, so they are not looked for (-dd).
+    command += ["-Udd", "--noconfirm", "--noscriptlet", "--noprogressbar", f"/package/{package_file.name}"]
+    done = sandbox.run(command, timeout=_PATIENCE_S)
+    if done.code or done.reason:
+        said = done.reason or done.tail.strip()[-2000:]
+        hint = full_or(sandbox.config.store, f"{_LOOK} {shlex.quote(str(package_file))}   # is it a package?")
+        raise ContainerError(f"pacman failed for {package_file.name}: {said}", hint=hint)
 
 
-def _compare(package_file: Path, expected: Mapping[str, _About], files: Mapping[str, _File]) -> None:
-    """Raise an error unless these files are what the package's reader finds in it, and pacman's notes about it."""
-    found = {
-        name: (kind, 0 if kind == "l" else int(mode, 8), target, sha256) if owner == "0:0" else (owner,)
-        for name, (kind, mode, owner, target, sha256) in files.items()
-        if name in expected or not _is_note(name)
-    }
-    different = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-    if different:
-        raise ContainerError(
-            f"pacman has not installed what is in {package_file.name}: {', '.join(different[:5])}",
-            hint=f"bsdtar -tvf {shlex.quote(str(package_file))}   # two programs read this package differently",
-        )
-
-
-def _expected(package_file: Path) -> dict[str, _About]:
+def _expected(package_file: Path) -> dict[str, _File]:
     """What a package installs, by name, as our own reader sees it."""
-    expected: dict[str, _About] = {}
+    expected: dict[str, _File] = {}
     for name, member in inventory(package_file).items():
         if member.type == HARD_LINK:
             expected[name] = expected[member.link]
         elif installed(name):
-            expected[name] = (
-                _KINDS[member.type],
-                0 if member.type == SYMLINK else member.mode,
-                member.link,
-                member.sha256,
-            )
+            mode = "777" if member.type == SYMLINK else f"{member.mode:o}"
+            expected[name] = (_KINDS[member.type], mode, "0:0", member.link, member.sha256)
     return expected
 
 
@@ -226,11 +204,6 @@ def _unchanged(config: Config, layer: Path) -> bool:
     if mark not in _SEEN and record["state"] == _state(config, layer):
         _SEEN.add(mark)
     return mark in _SEEN
-
-
-def record_file(layer: Path) -> Path:
-    """What we know of a layer; it is ours, and out of reach of everybody inside. Without it the layer is made again."""
-    return layer.with_name(f"{layer.name}.json")
 
 
 def _record(layer: Path) -> dict[str, str] | None:

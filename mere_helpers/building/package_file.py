@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..errors import BuildError
-from ..storage.archive import DIRECTORY, read_archive
+from ..errors import PackageError
+from ..store.archive import DIRECTORY, read_archive
 
 #: Ending of every package file.
 SUFFIX = ".pkg.tar.zst"
@@ -25,7 +25,7 @@ def package_info(file: Path) -> dict[str, list[str]]:
 
     Raises
     ------
-    BuildError
+    PackageError
         It is not a package.
     """
     return _fields(file, ".PKGINFO")
@@ -37,13 +37,7 @@ def build_info(file: Path) -> dict[str, list[str]]:
 
 
 def package_contents(file: Path) -> list[str]:
-    """The names of everything that the package installs; directories end with a slash.
-
-    Raises
-    ------
-    BuildError
-        It is not a package.
-    """
+    """The names of everything that the package installs; directories end with a slash. Raises as `package_info`."""
     members = (member for member in read_archive(file).members.values() if installed(member.name))
     return [f"{member.name}/" if member.type == DIRECTORY else member.name for member in members]
 
@@ -56,13 +50,10 @@ def installed(name: str) -> bool:
 def parse_fields(text: str) -> dict[str, list[str]]:
     """The values of each name in the text of a ``.PKGINFO`` or ``.BUILDINFO``, a character for each byte.
 
-    Raises
-    ------
-    BuildError
-        There are control characters in it.
+    Control characters are a PackageError.
     """
     if found := _CONTROL.search(text):
-        raise BuildError(f"the description of a package has the control character {found[0]!r}")
+        raise PackageError(f"the description of a package has the control character {found[0]!r}")
     fields: dict[str, list[str]] = {}
     for line in text.encode("latin-1").decode(errors="replace").split("\n"):
         # As pacman reads it: blanks around the sign do not matter.
@@ -76,5 +67,5 @@ def _fields(file: Path, name: str) -> dict[str, list[str]]:
     # It is near the front, and most of a package lies behind it.
     texts = read_archive(file, front=name).texts
     if name not in texts:
-        raise BuildError(f"{file.name} has no {name}")
+        raise PackageError(f"{file.name} has no {name}")
     return parse_fields(texts[name])

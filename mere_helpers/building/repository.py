@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 from threading import Event
 
 from ..config import Config
-from ..containers.idmap import as_mapped_root
-from ..containers.sandbox import Bind, Sandbox
-from ..containers.untrusted import check_folder
 from ..errors import RepositoryError
-from ..storage.lock import Locks
-from ..storage.store import Entry
+from ..locks import Locks
+from ..sandbox.idmap import as_mapped_root
+from ..sandbox.sandbox import Bind, Sandbox
+from ..sandbox.untrusted import check_folder
+from ..store.store import Entry
 from .package_file import package_name
 
 #: The packages whose root can sign, publish and install.
@@ -27,17 +27,7 @@ _SCRIPTS = "recipes/repository"
 
 @dataclass(frozen=True)
 class Repository:
-    """A folder that pacman takes packages from.
-
-    Attributes
-    ----------
-    folder : Path
-        Packages, signatures and the database ``mere``.
-    fingerprint : str
-        Of the key that all signatures were made with.
-    files : mapping of str to Path
-        The package files by package.
-    """
+    """A directory that pacman takes packages from: its key's fingerprint, and its package files by package."""
 
     folder: Path
     fingerprint: str
@@ -53,8 +43,6 @@ def publish(
     ----------
     config : Config
         Its `store` keeps the key, made at the first call, and the repositories.
-    entries : sequence of Entry
-        The results of package builds.
     layers : sequence of Path
         A root that holds `TOOLS`.
     documents : mapping of str to bytes
@@ -76,37 +64,19 @@ def publish(
             binds = [Bind(entry.tree, f"/packages/{number}") for number, entry in enumerate(entries)]
             with Sandbox(config, layers, binds=binds) as container, TemporaryDirectory() as room:
                 for name, text in documents.items():
-                    (Path(room) / name).write_bytes(text)
+                    Path(room, name).write_bytes(text)
                 container.copy_in([key], "/", private=True)
-                container.copy_in([Path(room) / name for name in documents], "/documents")
+                container.copy_in(Path(room).iterdir(), "/documents")
                 _script(config, container, "publish.sh")
                 container.keep("/repository", folder)
     return Repository(folder, fingerprint, {package_name(name): folder / name for name, _ in sums})
 
 
 def install(config: Config, repository: Repository, names: Sequence[str], layers: Sequence[Path]) -> Path:
-    """A root file system with these packages and what they need, installed by pacman from the signed repository.
+    """A layer with these packages and what they need, installed by pacman from the signed repository.
 
-    Parameters
-    ----------
-    config : Config
-        Its `store` keeps it.
-    repository : Repository
-        Where the packages come from.
-    names : sequence of str
-        Packages.
-    layers : sequence of Path
-        A root that holds `TOOLS`; after that, the installed system needs nothing of it.
-
-    Returns
-    -------
-    Path
-        A layer, to make containers of.
-
-    Raises
-    ------
-    RepositoryError
-        pacman refused; the message ends with what it said.
+    `layers` make a root that holds `TOOLS`; the installed system needs nothing of it. When pacman refuses, the
+    RepositoryError ends with what it said.
     """
     system = config.store / "systems" / _name(config, repository.folder.name, *names)
     with _locks(config).hold("repository"):
@@ -125,17 +95,13 @@ def install(config: Config, repository: Repository, names: Sequence[str], layers
 
 
 def tamper(config: Config, repository: Repository, system: Path, what: str, how: str) -> str:
-    """Let the pacman of an installed system use a repository with one thing wrong.
+    """Let the pacman of an installed system use a repository with one thing wrong; returns what it said.
 
     Parameters
     ----------
     what : {"package", "database"}
     how : {"intact", "altered", "unsigned", "resigned"}
-
-    Returns
-    -------
-    str
-        What pacman said. Only a repository that is intact may come to this.
+        Only a repository that is intact may come to a result.
 
     Raises
     ------

@@ -14,13 +14,6 @@ _USER_INFO = re.compile(r"(?<=:/)(/?).*@")
 def shown(address: str) -> str:
     """An address without user info, for logs, messages and tables; what is left out is marked by an ellipsis.
 
-    Parameters
-    ----------
-    address : str
-        A URL or a path.
-
-    Examples
-    --------
     >>> shown("https://me:secret@mirror.example/debian")
     'https://…@mirror.example/debian'
     """
@@ -38,8 +31,3 @@ def local_path(place: str) -> Path:
         # A host may be named between the slashes, and is ours.
         place = "/" + unquote(place[len("file://") :]).partition("/")[2]
     return Path(place).expanduser()
-
-
-def printable(text: str, length: int = 200) -> str:
-    """A server's words as one short line without control characters, which could act on a terminal."""
-    return "".join(letter for letter in text[:length] if letter.isprintable()).strip()

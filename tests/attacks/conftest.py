@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.storage.store import Entry
+from mere_helpers.store.store import Entry
 
 from ..rooms import busybox, host_tools, installer, room
 from .doors import probe_entry

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mere_helpers.building.build import build as run_build
+from mere_helpers.building.builders import step_work
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.building.layers import package_layer
-from mere_helpers.building.step import build_step
 from mere_helpers.config import Config
-from mere_helpers.containers.sandbox import Sandbox
-from mere_helpers.errors import BuildError
-from mere_helpers.reading.desk import run_with_tools
-from mere_helpers.recipes.recipe import Recipe
-from mere_helpers.storage.store import Entry, Store
+from mere_helpers.errors import BuildError, CommandError
+from mere_helpers.planning.recipe import Recipe
+from mere_helpers.press.workspace import run_with_tools
+from mere_helpers.sandbox.sandbox import Sandbox
+from mere_helpers.store.store import Entry, Store
 
 #: Seconds, for a busy machine; an attack that has not come to its end has not been tried.
 TIMEOUT = 60.0
@@ -52,7 +53,8 @@ def build(
     path.write_text(text)
     recipe = Recipe("cross", name, path, "", (), "", "", (), {}, (), (), (path,))
     key = hashlib.sha256((name + text).encode()).hexdigest()
-    return build_step(config, Store(config), recipe, tools or {}, jobserver, key=key, timeout=timeout)
+    work = step_work(config, recipe, tools or {})
+    return run_build(config, Store(config), recipe, work, jobserver, key=key, timeout=timeout)
 
 
 def in_step(config: Config, script: str, tool: Entry, jobserver: Jobserver | None = None) -> str:
@@ -74,7 +76,7 @@ def in_cell(config: Config, script: str, tool: Entry) -> str:
     """Run a script as a cell with tools; the result is as that of `in_step`."""
     try:
         said = run_with_tools(config, f"(\nset +e\necho {_BEGUN}\n{script}\n) || :", {"cross/probe": tool})
-    except BuildError as error:
+    except CommandError as error:
         said = error.message
     assert _BEGUN in said, f"not tried: {said[-2000:]}"
     return said

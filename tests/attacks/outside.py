@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mere_helpers.config import Config
-from mere_helpers.storage.store import Store
+from mere_helpers.store.store import Store
 
 from .verdict import reached, running
 

@@ -18,8 +18,8 @@ import pytest
 from mere_helpers.building.comparison import payload
 from mere_helpers.building.gate import problems
 from mere_helpers.building.package_file import build_info, package_contents, package_info
-from mere_helpers.errors import BuildError
-from mere_helpers.storage.archive import DIRECTORY, FILE, HARD_LINK, SYMLINK, Member, inventory
+from mere_helpers.errors import PackageError
+from mere_helpers.store.archive import DIRECTORY, FILE, HARD_LINK, SYMLINK, Member, inventory
 
 from .archives import END, GOOD, archives, pack, with_checksum
 
@@ -88,7 +88,7 @@ def verdict(file: Path) -> tuple[bool, bool | None]:
     gate refuses."""
     try:
         wrong = gate(file)
-    except BuildError:
+    except PackageError:
         return False, None
     members = inventory(file)
     # An access control list says anew what the mode says, and so every reader has a mode of its own.
@@ -140,7 +140,7 @@ def test_whatever_reads_a_package_refuses_with_a_build_error(
     """But what asks for the description only reads no further than to that, where all may still be well."""
     for what, file in files.items():
         if _UNREADABLE.search(what):
-            with suppress(BuildError):
+            with suppress(PackageError):
                 assert read(file) and read is package_info, what
 
 

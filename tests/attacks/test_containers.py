@@ -10,7 +10,7 @@ from string import Template
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.containers.sandbox import Bind
+from mere_helpers.sandbox.sandbox import Bind
 
 from . import kernel
 from .doors import in_sandbox

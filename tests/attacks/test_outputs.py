@@ -18,7 +18,7 @@ from string import Template
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.storage.store import Entry, Store
+from mere_helpers.store.store import Entry, Store
 
 from ..rooms import CHECKOUT
 from ..test_package import Bench

@@ -13,7 +13,7 @@ import pytest
 
 from mere_helpers.building.jobserver import Jobserver
 from mere_helpers.config import Config
-from mere_helpers.storage.store import Entry, Store
+from mere_helpers.store.store import Entry, Store
 
 from . import steps
 from .doors import build, in_cell, in_step

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mere_helpers.containers.idmap import as_mapped_root
+from mere_helpers.sandbox.idmap import as_mapped_root
 
 from .figures import Figures, Trial
 from .load import load

@@ -10,10 +10,10 @@ import tarfile
 from functools import lru_cache
 from pathlib import Path
 
-from mere_helpers.building.schedule import found
+from mere_helpers.building.scheduler import found
 from mere_helpers.errors import StoreError
-from mere_helpers.recipes.plan import Plan
-from mere_helpers.storage.store import Store
+from mere_helpers.planning.plan import Plan
+from mere_helpers.store.store import Store
 
 from .machine import Groups
 from .world import World

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from mere_helpers.report import Table
+from mere_helpers.press.table import Table
 
 
 @dataclass

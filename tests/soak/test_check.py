@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mere_helpers.storage.store import Store
+from mere_helpers.store.store import Store
 
 from ..rooms import write_package
 from .check import damage

@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from mere_helpers.config import Config
-from mere_helpers.containers.idmap import as_mapped_root
 from mere_helpers.errors import ContainerError
+from mere_helpers.sandbox.idmap import as_mapped_root
 
 from .world import CHECKOUT
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from mere_helpers.containers.idmap import as_mapped_root
-from mere_helpers.storage.store import Store
+from mere_helpers.sandbox.idmap import as_mapped_root
+from mere_helpers.store.store import Store
 
 from .check import builds, damage, digests, layers, leftovers, mounts
 from .clock import Clock
