@@ -30,6 +30,13 @@ def test_who_ends_by_himself_has_no_reason(tmp_path: Path) -> None:
     assert (ended.code, ended.reason, ended.tail) == (3, "", b"fine\n")
 
 
+def test_who_closes_his_output_is_followed_to_his_end(tmp_path: Path) -> None:
+    command = ["sh", "-c", "echo said; exec > /dev/null 2>&1; sleep 0.5; exit 4"]
+    with open(tmp_path / "log", "wb", buffering=0) as log:
+        ended = follow(command, log, cwd=tmp_path, environment=os.environ)
+    assert (ended.code, ended.tail) == (4, b"said\n")
+
+
 def test_too_much_output_ends_it(tmp_path: Path) -> None:
     ended = _follow(tmp_path, "yes", log_limit=MIB)
     assert ended.code and ended.reason == "it printed more than 1.0 MiB"

@@ -143,9 +143,11 @@ def follow(
         waiting.register(handle, select.POLLIN)
         sampled = watched = begin
         pace = _FIRST_PULSE_S
+        prints = True
         while not any(file == handle for file, _ in waiting.poll(pace * 1000)):
-            if not printed.copy():
+            if prints and not printed.copy():
                 waiting.unregister(output)
+                prints = False
             now = time.monotonic()
             pace = _FIRST_PULSE_S if now - begin < 2 * _PULSE_S else _PULSE_S
             if now - watched >= pace:
